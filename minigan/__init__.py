@@ -1,0 +1,8 @@
+"""minigan: a from-scratch GAN library in NumPy that is written to be read. Start with `tensor.py`."""
+
+from minigan import data, losses, nn, ops, optim
+from minigan.backend import use
+from minigan.tensor import ShapeError, Tensor, grad, no_grad
+
+__version__ = "0.1.0"
+__all__ = ["ShapeError", "Tensor", "data", "grad", "losses", "nn", "no_grad", "ops", "optim", "use"]

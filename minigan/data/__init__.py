@@ -1,0 +1,13 @@
+"""Data: MNIST, your own images, toy distributions, and the loader that cuts arrays into batches.
+
+Everything here is plain NumPy on the host: images are float32 `(N, C, H, W)` in [-1, 1], the range of the
+generator's tanh, and toy points are float32 `(n, 2)`.
+"""
+
+from .idx import load_mnist, read_idx
+from .images import load_images
+from .loader import DataLoader
+from .toy import MODES, TOYS, from_picture, grid, mixture_1d, moons, ring, swiss_roll
+
+__all__ = ["DataLoader", "load_images", "load_mnist", "read_idx"]
+__all__ += ["MODES", "TOYS", "from_picture", "grid", "mixture_1d", "moons", "ring", "swiss_roll"]

@@ -1,0 +1,120 @@
+"""The GAN losses, from logits.
+
+A logit is the discriminator's raw output; its belief that an image is real is D = sigmoid(logit). Losses are
+written with softplus(x) = ln(1 + e^x), which is exact where the logarithm of a probability is not (at +-100):
+
+    -ln D = softplus(-logit)        -ln(1 - D) = softplus(logit)        d softplus(x) / dx = sigmoid(x)
+
+Each game has two losses to minimise, of logits of shape (N, 1): `discriminator(real, fake)` and `generator(fake)`.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from minigan.ops import mean, relu, reshape, softplus, sqrt, sum
+from minigan.tensor import Tensor, grad
+
+
+def bce_with_logits(logits: Tensor, target: float) -> Tensor:
+    """Mean binary cross-entropy, -t ln D - (1 - t) ln(1 - D), for a target t in [0, 1].
+
+    With x the logit this is softplus(x) - t x, and its gradient is (D - t) / N: how wrong the belief is.
+    """
+    return mean(softplus(logits) - logits * target)
+
+
+class minimax:  # noqa: N801
+    """The original, saturating game (Goodfellow et al., 2014): D maximises, and G minimises, the same value
+
+    V = mean ln D(real) + mean ln(1 - D(fake)).
+    """
+
+    @staticmethod
+    def discriminator(real: Tensor, fake: Tensor, label_smoothing: float = 0.0) -> Tensor:
+        """-V. Gradient: (D - 1) / N at a real logit, D / N at a fake one.
+
+        `label_smoothing` of 0.1 makes the reals' target 0.9, so that a too certain D is pulled back. It is
+        one-sided: a target above 0 for fakes would reward G for staying where it is (Salimans et al., 2016).
+        """
+        return bce_with_logits(real, 1 - label_smoothing) + bce_with_logits(fake, 0.0)
+
+    @staticmethod
+    def generator(fake: Tensor) -> Tensor:
+        """Mean ln(1 - D(fake)). Gradient: -D / N, which vanishes where D is sure of a fake: it saturates."""
+        return -mean(softplus(fake))
+
+
+class non_saturating:  # noqa: N801
+    """The same discriminator, but G maximises mean ln D(fake) (Goodfellow et al., 2014, section 3)."""
+
+    discriminator = minimax.discriminator
+
+    @staticmethod
+    def generator(fake: Tensor) -> Tensor:
+        """-mean ln D(fake). Gradient: (D - 1) / N, which is largest where D is sure of a fake."""
+        return bce_with_logits(fake, 1.0)
+
+
+class least_squares:  # noqa: N801
+    """Regression of the logits to 1 for reals and 0 for fakes, with halved squares (LSGAN, Mao et al., 2017)."""
+
+    @staticmethod
+    def discriminator(real: Tensor, fake: Tensor) -> Tensor:
+        """mean (real - 1)^2 / 2 + mean fake^2 / 2. Gradient: (real - 1) / N and fake / N."""
+        return 0.5 * mean((real - 1) ** 2) + 0.5 * mean(fake**2)
+
+    @staticmethod
+    def generator(fake: Tensor) -> Tensor:
+        """mean (fake - 1)^2 / 2. Gradient: (fake - 1) / N."""
+        return 0.5 * mean((fake - 1) ** 2)
+
+
+class hinge:  # noqa: N801
+    """D wants logits above 1 for reals and below -1 for fakes, and no more (Lim and Ye, 2017)."""
+
+    @staticmethod
+    def discriminator(real: Tensor, fake: Tensor) -> Tensor:
+        """mean max(0, 1 - real) + mean max(0, 1 + fake). Gradient: -1/N where real < 1, 1/N where fake > -1."""
+        return mean(relu(1 - real)) + mean(relu(1 + fake))
+
+    @staticmethod
+    def generator(fake: Tensor) -> Tensor:
+        """-mean fake. Gradient: -1/N everywhere."""
+        return -mean(fake)
+
+
+class wasserstein:  # noqa: N801
+    """The critic's scores estimate the earth mover's distance (Arjovsky et al., 2017).
+
+    It holds for a critic of slope 1 at most: keep it there with `gradient_penalty` or `optim.clip_weights`.
+    """
+
+    @staticmethod
+    def discriminator(real: Tensor, fake: Tensor) -> Tensor:
+        """mean fake - mean real. Gradient: -1/N at a real score, 1/N at a fake one."""
+        return mean(fake) - mean(real)
+
+    @staticmethod
+    def generator(fake: Tensor) -> Tensor:
+        """-mean fake. Gradient: -1/N everywhere."""
+        return -mean(fake)
+
+
+def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, rng: np.random.Generator) -> Tensor:
+    """mean_n (|d critic(x_n) / d x_n| - 1)^2 at random points x_n between a real and a fake (Gulrajani et al., 2017).
+
+    real, fake  (N, ...). The norm is taken per sample, over all axes but the first; and the critic must not have
+    batch norm, which would make a score depend on the other samples. The penalty is itself differentiated with
+    respect to the critic's weights, so its gradient is recorded: `create_graph=True`.
+    """
+    n = real.shape[0]
+    t = Tensor(rng.random((n, *[1] * (real.ndim - 1))), dtype=real.dtype)
+    between = Tensor((t * real + (1 - t) * fake).data, requires_grad=True)
+    (slope,) = grad(critic(between).sum(), between, create_graph=True)  # (N, ...)
+    squares = reshape(slope, (n, -1)) ** 2
+    norm = sqrt(sum(squares, axis=1) + 1e-12)  # (N,); the square root has no slope at exactly 0
+    return mean((norm - 1) ** 2)
+
+
+LOSSES = {game.__name__: game for game in (non_saturating, minimax, least_squares, hinge, wasserstein)}

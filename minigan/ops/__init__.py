@@ -1,0 +1,84 @@
+"""Differentiable operations. Read shape.py first, then math.py, linear.py, conv.py and norm.py.
+
+Tensor stands below the operations and cannot know them, so its operators and methods are hung on it here.
+"""
+
+from minigan.ops.conv import conv2d, conv2d_weight, conv_transpose2d, fold, unfold
+from minigan.ops.linear import linear, matmul
+from minigan.ops.math import (
+    abs,
+    add,
+    astype,
+    div,
+    exp,
+    leaky_relu,
+    log,
+    logsumexp,
+    max,
+    maximum,
+    mean,
+    minimum,
+    mul,
+    neg,
+    power,
+    relu,
+    sigmoid,
+    softplus,
+    sqrt,
+    sub,
+    tanh,
+    where,
+)
+from minigan.ops.norm import batch_norm
+from minigan.ops.shape import broadcast_to, concatenate, getitem, reshape, sum, transpose
+from minigan.tensor import Tensor
+
+Tensor.__add__, Tensor.__radd__ = add, lambda a, b: add(b, a)
+Tensor.__sub__, Tensor.__rsub__ = sub, lambda a, b: sub(b, a)
+Tensor.__mul__, Tensor.__rmul__ = mul, lambda a, b: mul(b, a)
+Tensor.__truediv__, Tensor.__rtruediv__ = div, lambda a, b: div(b, a)
+Tensor.__pow__, Tensor.__rpow__ = power, lambda a, b: power(b, a)
+Tensor.__matmul__, Tensor.__rmatmul__ = matmul, lambda a, b: matmul(Tensor(a, dtype=b.dtype), b)
+Tensor.__neg__, Tensor.__abs__, Tensor.__getitem__ = neg, abs, getitem
+Tensor.T = property(transpose)
+for _method in (abs, astype, exp, log, max, mean, reshape, sigmoid, sqrt, sum, tanh, transpose):
+    setattr(Tensor, _method.__name__, _method)
+
+__all__ = [
+    "abs",
+    "add",
+    "astype",
+    "batch_norm",
+    "broadcast_to",
+    "concatenate",
+    "conv2d",
+    "conv2d_weight",
+    "conv_transpose2d",
+    "div",
+    "exp",
+    "fold",
+    "getitem",
+    "leaky_relu",
+    "linear",
+    "log",
+    "logsumexp",
+    "matmul",
+    "max",
+    "maximum",
+    "mean",
+    "minimum",
+    "mul",
+    "neg",
+    "power",
+    "relu",
+    "reshape",
+    "sigmoid",
+    "softplus",
+    "sqrt",
+    "sub",
+    "sum",
+    "tanh",
+    "transpose",
+    "unfold",
+    "where",
+]

@@ -1,0 +1,267 @@
+"""Convolution, transposed convolution and unfolding.
+
+A convolution layer is a dense layer that is applied to every patch of the image. So all of it rests on two
+array functions: `_patches` copies every patch into a row of a matrix, and `_add_patches` adds such rows back to
+the places that they came from, which is its derivative. Between them stands one matrix product.
+
+The three operations close a triangle, each the derivative of the others:
+
+    y = conv2d(x, w)             to x: conv_transpose2d(g, w)    to w: conv2d_weight(x, g)
+    x = conv_transpose2d(y, w)   to y: conv2d(g, w)              to w: conv2d_weight(g, y)
+    w = conv2d_weight(x, y)      to x: conv_transpose2d(y, g)    to y: conv2d(x, g)
+
+Images have shape (N, C, H, W), as in PyTorch, but lie in memory channels last, as (N, H, W, C): then a row of
+patches multiplies straight into place, with no transposed copies (see Dumoulin and Visin, 2016, for the sizes).
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from minigan.ops.shape import sum
+from minigan.tensor import ShapeError, Tensor, op, record
+
+BLOCK = 256 * 1024  # floats in a block of patches: 1 MB in float32, so that a block stays in the cache
+
+
+@op
+def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 1, padding: int = 0) -> Tensor:
+    """Slide each of the O kernels over the image: y[n,o,i,j] = sum_ckl x[n, c, s i + k - p, s j + l - p] w[o,c,k,l].
+
+    x (N, C, H, W), weight (O, C, KH, KW), bias (O,)  ->  (N, O, OH, OW) with OH = (H + 2p - KH) // s + 1.
+    Raises ShapeError where the channels differ or the kernel is larger than the padded image.
+    """
+    _check(x, weight, bias, stride, padding, axes=(1, 0))
+    _check_kernel(x.shape, weight.shape[2:], padding)
+    left_over = _left_over(x.shape, weight.shape, stride, padding)
+    return record(
+        _with_bias(_conv(x.data, weight.data, stride, padding), bias),
+        (x, lambda g, y: conv_transpose2d(g, weight, None, stride, padding, left_over)),
+        (weight, lambda g, y: conv2d_weight(x, g, weight.shape[2:], stride, padding)),
+        (bias, lambda g, y: sum(g, axis=(0, 2, 3))),
+    )
+
+
+@op
+def conv_transpose2d(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int = 1,
+    padding: int = 0,
+    output_padding: int | tuple[int, int] = 0,
+) -> Tensor:
+    """The input gradient of conv2d as a layer of its own: every pixel stamps its kernel on the output.
+
+    x (N, C, H, W), weight (C, O, KH, KW), bias (O,)  ->  (N, O, OH, OW), OH = (H - 1) s - 2p + KH + output_padding.
+    The output padding (0 <= it < stride) chooses among the sizes that conv2d would take to H.
+    """
+    _check(x, weight, bias, stride, padding, axes=(0, 1))
+    extra = (output_padding,) * 2 if isinstance(output_padding, int) else tuple(output_padding)
+    if not all(0 <= e < stride for e in extra):
+        raise ShapeError(f"output_padding {output_padding} must be below the stride, {stride}")
+    size = [
+        (n - 1) * stride - 2 * padding + k + e
+        for n, k, e in zip(x.shape[2:], weight.shape[2:], extra, strict=True)
+    ]
+    if min(size) < 1:
+        raise ShapeError(f"padding {padding} leaves no output")
+    return record(
+        _with_bias(_conv_transpose(x.data, weight.data, stride, padding, size), bias),
+        (x, lambda g, y: conv2d(g, weight, None, stride, padding)),
+        (weight, lambda g, y: conv2d_weight(g, x, weight.shape[2:], stride, padding)),
+        (bias, lambda g, y: sum(g, axis=(0, 2, 3))),
+    )
+
+
+@op
+def conv2d_weight(x: Tensor, y: Tensor, kernel: tuple[int, int], stride: int = 1, padding: int = 0) -> Tensor:
+    """The weight gradient of conv2d: w[o,c,k,l] = sum_nij y[n,o,i,j] x[n, c, s i + k - p, s j + l - p].
+
+    x (N, C, H, W) the image, y (N, O, OH, OW) the upstream gradient  ->  (O, C, KH, KW).
+    """
+    left_over = _left_over(x.shape, (*y.shape[:2], *kernel), stride, padding)
+    return record(
+        _conv_weight(x.data, y.data, kernel, stride, padding),
+        (x, lambda g, w: conv_transpose2d(y, g, None, stride, padding, left_over)),
+        (y, lambda g, w: conv2d(x, g, None, stride, padding)),
+    )
+
+
+@op
+def unfold(x: Tensor, kernel_size: int, stride: int = 1, padding: int = 0) -> Tensor:
+    """Every patch of the image as a column: x (N, C, H, W) -> (N, C K K, L), L = OH OW patches.
+
+    A pixel that lies in several patches gets the gradients of all its copies.
+    """
+    _check_steps(stride, padding)
+    _check_kernel(x.shape, (kernel_size, kernel_size), padding)
+    n, c = x.shape[:2]
+    oh, ow = _output_size(x.shape, (kernel_size, kernel_size), stride, padding)
+    rows = _patches(_pad(_channels_last(x.data), padding), (kernel_size, kernel_size), stride)
+    columns = rows.reshape(n, oh * ow, kernel_size**2, c).transpose(0, 3, 2, 1)  # (N, C, KK, L)
+    return record(
+        columns.reshape(n, c * kernel_size**2, oh * ow),
+        (x, lambda g, y: fold(g, x.shape[2:], kernel_size, stride, padding)),
+    )
+
+
+@op
+def fold(columns: Tensor, size: tuple[int, int], kernel_size: int, stride: int = 1, padding: int = 0) -> Tensor:
+    """Add patches (N, C K K, L) back to the places they came from -> (N, C, *size): the derivative of unfold."""
+    n, ckk, _ = columns.shape
+    c, kernel = ckk // kernel_size**2, (kernel_size, kernel_size)
+    oh, ow = _output_size((n, c, *size), kernel, stride, padding)
+    rows = columns.data.reshape(n, c, *kernel, oh, ow).transpose(0, 4, 5, 2, 3, 1)  # (N, OH, OW, KH, KW, C)
+    squares = _zero_squares(rows.shape, size, stride, padding, like=rows)
+    _add_patches(squares, rows)
+    return record(_crop(squares, size, padding), (columns, lambda g, y: unfold(g, kernel_size, stride, padding)))
+
+
+# --- the array functions under the operations; images are channels last here, (N, H, W, C) ------------------
+
+
+def _conv(x: Any, weight: Any, stride: int, padding: int) -> Any:
+    """One product of the patches, (N OH OW, KH KW C), with the kernels as a matrix, (KH KW C, O)."""
+    n, (o, c, kh, kw) = len(x), weight.shape
+    oh, ow = _output_size(x.shape, (kh, kw), stride, padding)
+    images, kernels = _pad(_channels_last(x), padding), weight.transpose(0, 2, 3, 1).reshape(o, -1).T
+    y = np.empty((n, oh, ow, o), x.dtype, like=x)
+    for block in _blocks(n, oh * ow * kh * kw * c):
+        np.matmul(_patches(images[block], (kh, kw), stride), kernels, out=y[block].reshape(-1, o))
+    return _channels_first(y)
+
+
+def _conv_transpose(y: Any, weight: Any, stride: int, padding: int, size: Sequence[int]) -> Any:
+    """Each pixel of y times the kernels, (N OH OW, O) (O, KH KW C), gives patches; add them up."""
+    n, o, oh, ow = y.shape
+    _, c, kh, kw = weight.shape
+    rows, kernels = _channels_last(y), weight.transpose(0, 2, 3, 1).reshape(o, -1)
+    squares = _zero_squares((n, oh, ow, kh, kw, c), size, stride, padding, like=y)
+    for block in _blocks(n, oh * ow * kh * kw * c):
+        patches = rows[block].reshape(-1, o) @ kernels
+        _add_patches(squares[block], patches.reshape(-1, oh, ow, kh, kw, c))
+    return _crop(squares, size, padding)
+
+
+def _conv_weight(x: Any, y: Any, kernel: tuple[int, int], stride: int, padding: int) -> Any:
+    """Patches against upstream gradients, (O, N OH OW) (N OH OW, KH KW C), summed over all positions."""
+    n, o, oh, ow = y.shape
+    c = x.shape[1]
+    images, rows = _pad(_channels_last(x), padding), _channels_last(y)
+    weight = np.zeros((o, kernel[0] * kernel[1] * c), x.dtype, like=x)
+    for block in _blocks(n, oh * ow * kernel[0] * kernel[1] * c):
+        patches = _patches(images[block], kernel, stride)
+        weight += rows[block].reshape(-1, o).T @ patches
+    return weight.reshape(o, *kernel, c).transpose(0, 3, 1, 2)
+
+
+def _patches(images: Any, kernel: tuple[int, int], stride: int) -> Any:
+    """Every patch of (N, H, W, C) as a row: (N OH OW, KH KW C)."""
+    windows = np.lib.stride_tricks.sliding_window_view(images, kernel, axis=(1, 2))  # (N, H', W', C, KH, KW), a view
+    windows = windows[:, ::stride, ::stride].transpose(0, 1, 2, 4, 5, 3)  # (N, OH, OW, KH, KW, C)
+    return windows.reshape(-1, kernel[0] * kernel[1] * images.shape[3])  # the copy happens here
+
+
+def _zero_squares(shape: tuple[int, ...], size: Sequence[int], stride: int, padding: int, like: Any) -> Any:
+    """A padded image of zeros for `_add_patches`, cut into stride-sized squares: (N, H / s, s, W / s, s, C).
+
+    `shape` is the shape of the patches, (N, OH, OW, KH, KW, C), and `size` that of the image without padding.
+    """
+    n, oh, ow, kh, kw, c = shape
+    down, across = (
+        max(-(-(length + 2 * padding) // stride), outputs - 1 - (-k // stride))  # -(-a // b) rounds up
+        for length, outputs, k in zip(size, (oh, ow), (kh, kw), strict=True)
+    )
+    return np.zeros((n, down, stride, across, stride, c), like.dtype, like=like)
+
+
+def _add_patches(squares: Any, patches: Any) -> None:
+    """Add patches (N, OH, OW, KH, KW, C) to the places in the image that they were cut from.
+
+    Pixel (k, l) of patch (i, j) belongs at (s i + k, s j + l). Those of one stride-sized square of the kernel
+    land side by side without overlap, so each square is one addition: 4 of them for kernel 4 and stride 2.
+    """
+    _, oh, ow, kh, kw, _ = patches.shape
+    s = squares.shape[2]
+    for i, k in enumerate(range(0, kh, s)):
+        for j, l in enumerate(range(0, kw, s)):
+            part = patches[:, :, :, k : k + s, l : l + s].transpose(0, 1, 3, 2, 4, 5)  # (N, OH, a, OW, b, C)
+            squares[:, i : i + oh, : part.shape[2], j : j + ow, : part.shape[4]] += part
+
+
+def _crop(squares: Any, size: Sequence[int], padding: int) -> Any:
+    """Squares back to images (N, C, H, W), without the padding."""
+    n, down, s, across, _, c = squares.shape
+    images = squares.reshape(n, down * s, across * s, c)
+    return _channels_first(images[:, padding : padding + size[0], padding : padding + size[1]])
+
+
+def _pad(images: Any, padding: int) -> Any:
+    """A border of zeros around images (N, H, W, C)."""
+    if padding == 0:
+        return images
+    n, h, w, c = images.shape
+    padded = np.zeros((n, h + 2 * padding, w + 2 * padding, c), images.dtype, like=images)
+    padded[:, padding:-padding, padding:-padding] = images
+    return padded
+
+
+def _blocks(n: int, floats_per_image: int) -> Iterator[slice]:
+    """Slices over the batch whose patches fill about one BLOCK."""
+    step = max(1, BLOCK // max(1, floats_per_image))
+    return (slice(start, start + step) for start in range(0, n, step))
+
+
+def _channels_last(x: Any) -> Any:
+    """(N, C, H, W) -> (N, H, W, C), contiguous; costs nothing where memory already lies that way."""
+    return np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+
+
+def _channels_first(x: Any) -> Any:
+    return x.transpose(0, 3, 1, 2)
+
+
+# --- sizes, and the sentences for what does not fit ----------------------------------------------------------
+
+
+def _output_size(shape: tuple[int, ...], kernel: Sequence[int], stride: int, padding: int) -> tuple[int, int]:
+    """(OH, OW): how many places a kernel has in an image of shape (N, C, H, W)."""
+    oh, ow = ((n + 2 * padding - k) // stride + 1 for n, k in zip(shape[2:], kernel, strict=True))
+    return oh, ow
+
+
+def _left_over(shape: tuple[int, ...], weight: tuple[int, ...], stride: int, padding: int) -> tuple[int, int]:
+    """Rows and columns at the border that no kernel reaches: the output_padding that gives them back."""
+    h, w = ((n + 2 * padding - k) % stride for n, k in zip(shape[2:], weight[2:], strict=True))
+    return h, w
+
+
+def _with_bias(y: Any, bias: Tensor | None) -> Any:
+    if bias is not None:
+        y += bias.data.reshape(1, -1, 1, 1)
+    return y
+
+
+def _check(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int, axes: tuple[int, int]) -> None:
+    """Raise a ShapeError unless x (N, C, H, W) and weight fit; `axes` are those of C and of O in the weight."""
+    if x.ndim != 4 or weight.ndim != 4:
+        raise ShapeError(f"images must be (N, C, H, W) and the weight 4-dimensional, not {x.shape} and {weight.shape}")
+    channels, outputs = weight.shape[axes[0]], weight.shape[axes[1]]
+    if x.shape[1] != channels:
+        raise ShapeError(f"the image {x.shape} has {x.shape[1]} channels, but the weight {weight.shape} takes {channels}")
+    if bias is not None and bias.shape != (outputs,):
+        raise ShapeError(f"the bias {bias.shape} must be ({outputs},) for the weight {weight.shape}")
+    _check_steps(stride, padding)
+
+
+def _check_steps(stride: int, padding: int) -> None:
+    if not (isinstance(stride, int) and isinstance(padding, int)) or stride < 1 or padding < 0:
+        raise ShapeError(f"stride {stride} must be an integer of 1 or more, and padding {padding} of 0 or more")
+
+
+def _check_kernel(shape: tuple[int, ...], kernel: Sequence[int], padding: int) -> None:
+    h, w = shape[2] + 2 * padding, shape[3] + 2 * padding
+    if not (1 <= kernel[0] <= h and 1 <= kernel[1] <= w):
+        raise ShapeError(f"a {kernel[0]}x{kernel[1]} kernel does not fit into an image of {h}x{w} (padding included)")

@@ -1,0 +1,133 @@
+"""Optimizers: what to do with the gradients. Each changes the parameters' arrays in place.
+
+Notation: theta a parameter, g its gradient, lr the learning rate.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from minigan.nn import Parameter
+
+
+class Optimizer:
+    """What the optimizers share. A subclass names the arrays it remembers for every parameter and how it moves."""
+
+    remembers: tuple[str, ...] = ()
+
+    def __init__(self, parameters: Iterable[Parameter], lr: float) -> None:
+        self.parameters = list(parameters)
+        if not self.parameters:
+            raise ValueError(f"{type(self).__name__} was given no parameters")
+        if not 0 <= lr < float("inf"):
+            raise ValueError(f"the learning rate must be a number of 0 or more, not {lr}")
+        self.lr = lr
+        self.steps = 0
+        self.memory = [{name: np.zeros_like(p.data) for name in self.remembers} for p in self.parameters]
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of the last step, to which `backward()` would add."""
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    def step(self) -> None:
+        """Move every parameter that has a gradient."""
+        self.steps += 1
+        for parameter, memory in zip(self.parameters, self.memory, strict=True):
+            if parameter.grad is not None:
+                self.update(parameter.data, parameter.grad.data, **memory)
+
+    def update(self, theta: Any, g: Any, **memory: Any) -> None:
+        """Move one parameter's array `theta` in place, given its gradient `g`."""
+        raise NotImplementedError
+
+    def state(self) -> dict[str, Any]:
+        """The remembered arrays by name, such as "0.m" for the first parameter's m."""
+        return {f"{i}.{name}": array for i, memory in enumerate(self.memory) for name, array in memory.items()}
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent with momentum (Polyak, 1964; in PyTorch's form).
+
+    velocity = momentum velocity + g,   theta = theta - lr velocity
+    """
+
+    remembers = ("velocity",)
+
+    def __init__(self, params: Iterable[Parameter], lr: float = 1e-3, momentum: float = 0.0) -> None:
+        super().__init__(params, lr)
+        self.momentum = momentum
+
+    def update(self, theta: Any, g: Any, velocity: Any) -> None:
+        """One step for one parameter."""
+        velocity *= self.momentum
+        velocity += g
+        theta -= self.lr * velocity
+
+
+class RMSprop(Optimizer):
+    """Divides by a running size of the gradient (Tieleman and Hinton, 2012); WGAN with clipping uses it.
+
+    v = alpha v + (1 - alpha) g^2,   theta = theta - lr g / (sqrt v + eps)
+    """
+
+    remembers = ("v",)
+
+    def __init__(
+        self, params: Iterable[Parameter], lr: float = 1e-2, alpha: float = 0.99, eps: float = 1e-8
+    ) -> None:
+        super().__init__(params, lr)
+        self.alpha, self.eps = alpha, eps
+
+    def update(self, theta: Any, g: Any, v: Any) -> None:
+        """One step for one parameter."""
+        v *= self.alpha
+        v += (1 - self.alpha) * g * g
+        theta -= self.lr * g / (np.sqrt(v) + self.eps)
+
+
+class Adam(Optimizer):
+    """Running mean and size of the gradient, both corrected for their start at zero (Kingma and Ba, 2015).
+
+    m = b1 m + (1 - b1) g,            m_hat = m / (1 - b1^t)
+    v = b2 v + (1 - b2) g^2,          v_hat = v / (1 - b2^t),          theta = theta - lr m_hat / (sqrt v_hat + eps)
+
+    At step t, m is a weighted sum of t gradients whose weights add up to 1 - b1^t: dividing makes it a mean.
+    """
+
+    remembers = ("m", "v")
+
+    def __init__(
+        self,
+        params: Iterable[Parameter],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+    ) -> None:
+        super().__init__(params, lr)
+        if not all(0 <= beta < 1 for beta in betas):
+            raise ValueError(f"both betas must lie in [0, 1), not {betas}")
+        self.betas, self.eps = betas, eps
+
+    def update(self, theta: Any, g: Any, m: Any, v: Any) -> None:
+        """One step for one parameter. Both corrections are folded into two numbers, to save array passes."""
+        b1, b2 = self.betas
+        m *= b1
+        m += (1 - b1) * g
+        v *= b2
+        v += (1 - b2) * g * g
+        root = (1 - b2**self.steps) ** 0.5  # sqrt v_hat = sqrt v / root
+        step = np.sqrt(v)
+        step += self.eps * root
+        np.divide(m, step, out=step)
+        step *= self.lr * root / (1 - b1**self.steps)
+        theta -= step
+
+
+def clip_weights(parameters: Iterable[Parameter], limit: float = 0.01) -> None:
+    """Clip every weight to [-limit, limit]: the first WGAN's way to bound its critic's slope."""
+    if not limit > 0:
+        raise ValueError(f"the limit must be above 0, not {limit}")
+    for parameter in parameters:
+        np.clip(parameter.data, -limit, limit, out=parameter.data)
