@@ -1,7 +1,6 @@
 """Data: MNIST, your own images, toy distributions, and the loader that cuts arrays into batches.
 
-Everything here is plain NumPy on the host: images are float32 `(N, C, H, W)` in [-1, 1], the range of the
-generator's tanh, and toy points are float32 `(n, 2)`.
+Everything here is plain NumPy: images float32 `(N, C, H, W)` in [-1, 1] like tanh, toys float32 `(n, 2)`.
 """
 
 from .idx import load_mnist, read_idx

@@ -55,7 +55,7 @@ def _parse(stream: BinaryIO, path: str | Path) -> np.ndarray:
 
 
 def read_idx_images(path: Path) -> np.ndarray:
-    """Read the uint8 images `(N, H, W)` of an IDX file; if its labels lie beside it, the counts must agree."""
+    """Read the uint8 images `(N, H, W)` of an IDX file; labels that lie beside it must be equally many."""
     images = read_idx(path)
     if images.dtype != np.uint8 or images.ndim != 3:
         raise ValueError(f"{path}: holds {images.dtype} {images.shape}, not uint8 images (N, H, W)")
@@ -66,9 +66,8 @@ def read_idx_images(path: Path) -> np.ndarray:
 
 
 def scale_pixels(pixels: np.ndarray) -> np.ndarray:
-    """Map 0..255 to float32 in [-1, 1]: one copy for the new type (188 MB for MNIST), the rest in place."""
-    images = pixels.astype(np.float32, copy=False)
-    images /= 127.5
+    """Map 0..255 to float32 in [-1, 1]; one new array (188 MB for MNIST), for the second step is in place."""
+    images = np.divide(pixels, 127.5, dtype=np.float32)
     images -= 1
     return images
 
@@ -89,7 +88,7 @@ def load_mnist(split: str = "train", size: int = 28) -> tuple[np.ndarray, np.nda
     pixels = read_idx_images(folder / f"{name}-images-idx3-ubyte.gz")  # (N, 28, 28)
     labels = read_idx(folder / f"{name}-labels-idx1-ubyte.gz")  # (N,)
     if size < 28:
-        block = 32 // size
-        padded = np.pad(pixels, ((0, 0), (2, 2), (2, 2)))
-        pixels = padded.reshape(-1, size, block, size, block).mean(axis=(2, 4), dtype=np.float32)
+        side, block = int(size), 32 // int(size)
+        pixels = np.pad(pixels, ((0, 0), (2, 2), (2, 2))).reshape(-1, side, block, side, block)
+        pixels = pixels.mean(axis=(2, 4), dtype=np.float32)
     return scale_pixels(pixels)[:, None], labels.astype(np.int64)

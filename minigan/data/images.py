@@ -8,6 +8,7 @@ from PIL import Image, ImageOps
 from .checks import check_integer
 from .idx import read_idx_images, scale_pixels
 
+SUFFIXES = (".png", ".jpg", ".jpeg")
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # the brightness of red, green and blue (ITU-R BT.601)
 
 
@@ -52,19 +53,19 @@ def open_picture(path: str | Path) -> Image.Image:
     with open(path, "rb") as file:
         try:
             image = ImageOps.exif_transpose(Image.open(file, formats=("PNG", "JPEG")))
+            mode = "L" if image.mode in ("1", "L", "LA", "I", "I;16") else "RGB"
             if image.mode.startswith("I"):  # 16-bit grey
                 image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
             if image.has_transparency_data:
-                image = image.convert("RGBA")
-                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-            return image.convert("L" if image.mode in ("1", "L") else "RGB")
+                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+            return image.convert(mode)
         except Exception as error:  # Pillow's decoders raise many kinds for a damaged file
             raise ValueError(f"{path}: cannot be read as a PNG or JPEG picture ({error})") from None
 
 
 def _read_folder(folder: Path, size: int | None, channels: int | None) -> np.ndarray:
     """Read the pictures of a folder, uint8 `(N, C, H, W)`."""
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".png", ".jpg", ".jpeg"))
+    paths = sorted(p for p in folder.glob("[!.]*") if p.suffix.lower() in SUFFIXES and p.is_file())
     if not paths:
         raise ValueError(f"{folder}: holds no PNG or JPEG files (sub-folders are not searched)")
     pictures, kinds = [], []
@@ -85,12 +86,9 @@ def _read_npz(path: Path) -> np.ndarray:
     """Read the image array of an .npz file. Pickled objects are refused: unpickling can run any code."""
     try:
         with np.load(path, allow_pickle=False) as archive:
-            names = archive.files
-            return np.asarray(archive[names[0] if len(names) == 1 else "images"])
+            return np.asarray(archive[archive.files[0] if len(archive.files) == 1 else "images"])
     except Exception as error:  # zip, zlib and NumPy raise their own kinds
-        raise ValueError(
-            f"{path}: not an .npz file with one array, or one named 'images' ({error})"
-        ) from None
+        raise ValueError(f"{path}: no .npz file with one array or one named 'images' ({error})") from None
 
 
 def _to_images(array: np.ndarray, path: Path) -> np.ndarray:
@@ -104,10 +102,11 @@ def _to_images(array: np.ndarray, path: Path) -> np.ndarray:
         return scale_pixels(images)
     if images.dtype.kind != "f":
         raise ValueError(f"{path}: the images must be uint8 (0..255) or float, not {images.dtype}")
+    images = images.astype(np.float32)
     low, high = images.min(), images.max()
     if not (-1 <= low and high <= 1):  # a NaN fails this too
         raise ValueError(f"{path}: floats must lie in [-1, 1] or [0, 1], but reach from {low:g} to {high:g}")
-    return images.astype(np.float32) if low < 0 else 2 * images.astype(np.float32) - 1
+    return images if low < 0 else 2 * images - 1
 
 
 def _resize(images: np.ndarray, size: int) -> np.ndarray:

@@ -15,12 +15,14 @@ patches multiplies straight into place, with no transposed copies (see Dumoulin 
 """
 
 from collections.abc import Iterator, Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
 
 from minigan.ops.shape import sum
 from minigan.tensor import ShapeError, Tensor, op, record
+from minigan.parallel import for_each_block
 
 BLOCK = 256 * 1024  # floats in a block of patches: 1 MB in float32, so that a block stays in the cache
 
@@ -128,8 +130,11 @@ def _conv(x: Any, weight: Any, stride: int, padding: int) -> Any:
     oh, ow = _output_size(x.shape, (kh, kw), stride, padding)
     images, kernels = _pad(_channels_last(x), padding), weight.transpose(0, 2, 3, 1).reshape(o, -1).T
     y = np.empty((n, oh, ow, o), x.dtype, like=x)
-    for block in _blocks(n, oh * ow * kh * kw * c):
+
+    def work(block: slice) -> None:
         np.matmul(_patches(images[block], (kh, kw), stride), kernels, out=y[block].reshape(-1, o))
+
+    for_each_block(work, _blocks(n, oh * ow * kh * kw * c))
     return _channels_first(y)
 
 
@@ -139,9 +144,12 @@ def _conv_transpose(y: Any, weight: Any, stride: int, padding: int, size: Sequen
     _, c, kh, kw = weight.shape
     rows, kernels = _channels_last(y), weight.transpose(0, 2, 3, 1).reshape(o, -1)
     squares = _zero_squares((n, oh, ow, kh, kw, c), size, stride, padding, like=y)
-    for block in _blocks(n, oh * ow * kh * kw * c):
+
+    def work(block: slice) -> None:
         patches = rows[block].reshape(-1, o) @ kernels
         _add_patches(squares[block], patches.reshape(-1, oh, ow, kh, kw, c))
+
+    for_each_block(work, _blocks(n, oh * ow * kh * kw * c))
     return _crop(squares, size, padding)
 
 
@@ -150,10 +158,11 @@ def _conv_weight(x: Any, y: Any, kernel: tuple[int, int], stride: int, padding: 
     n, o, oh, ow = y.shape
     c = x.shape[1]
     images, rows = _pad(_channels_last(x), padding), _channels_last(y)
-    weight = np.zeros((o, kernel[0] * kernel[1] * c), x.dtype, like=x)
-    for block in _blocks(n, oh * ow * kernel[0] * kernel[1] * c):
-        patches = _patches(images[block], kernel, stride)
-        weight += rows[block].reshape(-1, o).T @ patches
+
+    def work(block: slice) -> Any:
+        return rows[block].reshape(-1, o).T @ _patches(images[block], kernel, stride)
+
+    weight = reduce(np.add, for_each_block(work, _blocks(n, oh * ow * kernel[0] * kernel[1] * c)))
     return weight.reshape(o, *kernel, c).transpose(0, 3, 1, 2)
 
 
