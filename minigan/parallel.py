@@ -30,7 +30,7 @@ def for_each_block(work: Callable[[Any], Any], blocks: Iterable[Any]) -> list[An
         return [work(block) for block in blocks]
     per_thread = -(-len(blocks) // THREADS)  # rounded up
     shares = [blocks[i : i + per_thread] for i in range(0, len(blocks), per_thread)]
-    with _one_blas_thread:
+    with one_blas_thread:
         futures = [_pool.submit(_run, work, share) for share in shares[1:]]
         results = [_run(work, shares[0])]
         results += [future.result() for future in futures]
@@ -65,4 +65,4 @@ class _OneBlasThread:
                     library.set_num_threads(threads)
 
 
-_one_blas_thread = _OneBlasThread()
+one_blas_thread = _OneBlasThread()

@@ -466,6 +466,7 @@ BAD_ARRAYS = {
     "inf": (with_value(np.inf), "floats must lie in"),
     "-inf": (with_value(-np.inf), "floats must lie in"),
     "0..255 as float": (with_value(255.0), "from 0.5 to 255"),
+    "just outside": (with_value(1 + 1e-12), "from 0.5 to 1.000000000001"),
     "int64": (np.zeros((2, 4, 4), np.int64), "uint8 (0..255) or float, not int64"),
     "text": (np.full((2, 4, 4), "a"), "uint8 (0..255) or float, not"),
     "complex": (np.zeros((2, 4, 4), complex), "uint8 (0..255) or float, not complex"),
@@ -505,10 +506,10 @@ def huge_npy():
 
 
 class Bomb:
-    """Unpickled, it would raise KeyboardInterrupt, which no `except Exception` stops."""
+    """Unpickled, it would raise SystemExit, which no `except Exception` stops."""
 
     def __reduce__(self):
-        return (exec, ("raise KeyboardInterrupt",))
+        return (exec, ("raise SystemExit",))
 
 
 BAD_NPZ = {
@@ -623,6 +624,7 @@ def test_mixture_1d():
     "bad",
     [
         {"means": [0]},
+        {"stds": 1.0},
         {"means": [], "stds": [], "weights": []},
         {"means": [0, np.nan]},
         {"stds": [1, np.inf]},
@@ -684,6 +686,10 @@ def test_darkness_is_probability_and_y_points_up():
     np.testing.assert_allclose(left.min(axis=0), [-1, 0], atol=0.001)
     np.testing.assert_allclose(left.max(axis=0), [-0.5, 0.5], atol=0.001)
     np.testing.assert_allclose(left.mean(axis=0), [-0.75, 0.25], atol=0.005)
+
+
+def test_float16_does_not_overflow():
+    assert np.isfinite(from_picture(np.zeros((300, 300), np.float16), 5, RNG)).all()
 
 
 def test_from_picture_file(tmp_path):

@@ -85,7 +85,7 @@ def _read_folder(folder: Path, size: int | None, channels: int | None) -> np.nda
 def _read_npz(path: Path) -> np.ndarray:
     """Read the image array of an .npz file. Pickled objects are refused: unpickling can run any code."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             return np.asarray(archive[archive.files[0] if len(archive.files) == 1 else "images"])
     except Exception as error:  # zip, zlib and NumPy raise their own kinds
         raise ValueError(f"{path}: no .npz file with one array or one named 'images' ({error})") from None
@@ -102,16 +102,16 @@ def _to_images(array: np.ndarray, path: Path) -> np.ndarray:
         return scale_pixels(images)
     if images.dtype.kind != "f":
         raise ValueError(f"{path}: the images must be uint8 (0..255) or float, not {images.dtype}")
-    images = images.astype(np.float32)
     low, high = images.min(), images.max()
     if not (-1 <= low and high <= 1):  # a NaN fails this too
-        raise ValueError(f"{path}: floats must lie in [-1, 1] or [0, 1], but reach from {low:g} to {high:g}")
+        raise ValueError(f"{path}: floats must lie in [-1, 1] or [0, 1], but reach from {low} to {high}")
+    images = images.astype(np.float32)
     return images if low < 0 else 2 * images - 1
 
 
 def _resize(images: np.ndarray, size: int) -> np.ndarray:
-    """Cut the middle square out of each plane of `(N, C, H, W)` and resize it to size x size."""
+    """Resize each plane of `(N, C, H, W)`; bilinear weights are positive, so no value leaves [-1, 1]."""
     resized = np.empty((*images.shape[:2], size, size), np.float32)
     for i, c in np.ndindex(images.shape[:2]):
         resized[i, c] = ImageOps.fit(Image.fromarray(images[i, c]), (size, size), Image.Resampling.BILINEAR)
-    return resized.clip(-1, 1)  # against rounding just past the end
+    return resized

@@ -29,7 +29,7 @@ def mixture_1d(
 ) -> np.ndarray:
     """Points `(n, 1)` from Gaussians on the line; the weights are relative and need not sum to 1."""
     check_integer("n", n, low=1)
-    if not 0 < len(means) == len(stds) == len(weights):
+    if not 0 < np.size(means) == np.size(stds) == np.size(weights):
         raise ValueError("means, stds and weights need equal lengths, one number per Gaussian")
     means, stds, weights = values = np.array([means, stds, weights], dtype=np.float64)  # (3, modes)
     if not np.isfinite(values).all() or values[1:].min() < 0 or not weights.any():
@@ -80,7 +80,7 @@ def from_picture(picture: str | Path | np.ndarray, n: int, rng: Generator) -> np
         picture = np.asarray(open_picture(picture).convert("L"))
     if picture.ndim != 2 or (picture.dtype != np.uint8 and picture.dtype.kind != "f"):
         raise ValueError(f"the picture must be (H, W) uint8 or float, not {picture.dtype} {picture.shape}")
-    ink = 1 - picture / (255 if picture.dtype == np.uint8 else 1.0)  # 0 paper .. 1 ink
+    ink = 1 - picture / np.float64(255 if picture.dtype == np.uint8 else 1)  # 0 paper .. 1 ink
     if not ((ink >= 0) & (ink <= 1)).all():  # NaN fails this too
         raise ValueError("a float picture must lie between 0 (ink) and 1 (paper)")
     if not ink.any():

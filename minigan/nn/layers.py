@@ -124,7 +124,9 @@ class _BatchNorm(Module):
         if not self.training:
             return self._with_running_statistics(x)
         y, mean, variance = ops.batch_norm(x, self.weight, self.bias, self.eps)
-        m = x.size // self.num_features
+        if self.is_frozen:
+            return y
+        m = x.size // self.num_features  # how many numbers each mean is over
         for running, batch in ((self.running_mean, mean), (self.running_var, variance * (m / (m - 1)))):
             running.data *= 1 - self.momentum
             running.data += self.momentum * batch

@@ -1,10 +1,12 @@
 """Parameter, Module and Sequential: what every layer and network is made of."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
+from minigan import backend
 from minigan.tensor import Tensor, no_grad
 
 
@@ -25,6 +27,7 @@ class Module:
     """
 
     training = True
+    is_frozen = False
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute the output of the module. Every subclass writes its own."""
@@ -61,18 +64,8 @@ class Module:
         return {name: np.array(tensor.numpy(), order="C") for name, tensor in self.state().items()}
 
     def load_state_dict(self, arrays: dict[str, np.ndarray]) -> None:
-        """Put back what `state_dict` gave. Raises ValueError, and changes nothing, unless all names and shapes fit."""
-        state = self.state()
-        if state.keys() != arrays.keys():
-            missing, extra = sorted(state.keys() - arrays.keys()), sorted(arrays.keys() - state.keys())
-            raise ValueError(f"these weights are of another model: missing {missing}, unexpected {extra}")
-        for name, tensor in state.items():
-            if tensor.shape != arrays[name].shape:
-                raise ValueError(
-                    f"these weights are of another model: {name} has shape {arrays[name].shape}, not {tensor.shape}"
-                )
-        for name, tensor in state.items():
-            tensor.data[...] = type(tensor)(arrays[name], dtype=tensor.dtype).data
+        """Put back what `state_dict` gave; raises ValueError, and changes nothing, unless names and shapes fit."""
+        load_arrays({name: tensor.data for name, tensor in self.state().items()}, arrays)
 
     def train(self, training: bool = True) -> "Module":
         """Set this module, and those inside it, to training (or to evaluation); others are not touched."""
@@ -84,6 +77,26 @@ class Module:
         """Set to evaluation: batch norm uses its running statistics."""
         return self.train(False)
 
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """`with model.frozen():` uses the model without changing or training it.
+
+        Its parameters need no gradient (though gradients flow through it to its input), and batch norm still
+        takes the batch's statistics but leaves its running ones alone.
+        """
+        parameters, modules = self.parameters(), list(self.modules())
+        try:
+            for parameter in parameters:
+                parameter.requires_grad = False
+            for module in modules:
+                module.is_frozen = True
+            yield
+        finally:
+            for parameter in parameters:
+                parameter.requires_grad = True
+            for module in modules:
+                module.is_frozen = False
+
     def __repr__(self) -> str:
         settings = ", ".join(f"{k}={v!r}" for k, v in self.settings().items())
         if not self.children():
@@ -93,7 +106,7 @@ class Module:
 
     def settings(self) -> dict[str, Any]:
         """The plain numbers and tuples that a layer was made with, for `repr`."""
-        return {k: v for k, v in vars(self).items() if k != "training" and isinstance(v, int | float | tuple)}
+        return {k: v for k, v in vars(self).items() if k not in ("training", "is_frozen") and isinstance(v, int | float | tuple)}
 
     def summary(self, input_shape: tuple[int, ...]) -> str:
         """A table of the layers with output shapes and parameter counts, for inputs (N, *input_shape)."""
@@ -145,3 +158,20 @@ class Sequential(Module):
 
     def __getitem__(self, index: int) -> Module:
         return list(self.children().values())[index]
+
+
+def load_arrays(targets: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    """Copy `arrays` into the arrays of `targets` that have the same names.
+
+    Raises ValueError, before anything is changed, unless all names and shapes agree.
+    """
+    if targets.keys() != arrays.keys():
+        missing, extra = sorted(targets.keys() - arrays.keys()), sorted(arrays.keys() - targets.keys())
+        raise ValueError(f"these weights are of another model: missing {missing[:3]}, unexpected {extra[:3]}")
+    for name, target in targets.items():
+        if target.shape != arrays[name].shape:
+            raise ValueError(
+                f"these weights are of another model: {name} has shape {arrays[name].shape}, not {target.shape}"
+            )
+    for name, target in targets.items():
+        target[...] = backend.asarray(arrays[name])

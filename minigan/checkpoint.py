@@ -1,0 +1,43 @@
+"""Checkpoints in safetensors files: named arrays and short notes, and nothing that could be executed."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+
+def save_checkpoint(path: Path, arrays: dict[str, np.ndarray], notes: dict[str, str]) -> None:
+    """Write arrays and notes to `path`, so that a kill at any instant leaves the old file or the new one."""
+    write_file(path, save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, notes))
+
+
+def load_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Arrays and notes of a checkpoint. Raises FileNotFoundError, or ValueError for a damaged file."""
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no checkpoint {path}")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a whole checkpoint ({error}): it may have been cut short") from None
+
+
+def write_file(path: Path, content: Any) -> None:
+    """Write bytes or text to `path` at once: to a file beside it, which then takes its name.
+
+    On an error, such as a full disk, the old file stays and the half-written one is removed.
+    """
+    content = content.encode() if isinstance(content, str) else content
+    beside = path.with_name(path.name + ".part")
+    try:
+        with open(beside, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # on the disk before it takes the name
+        os.replace(beside, path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise

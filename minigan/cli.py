@@ -1,0 +1,83 @@
+"""The command line: `minigan train` and `minigan sample`.
+
+Bad input ends with one sentence on what to do, and exit code 2.
+"""
+
+import argparse
+import errno
+import io
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+
+from minigan import backend, plots
+from minigan.checkpoint import write_file
+from minigan.losses import LOSSES
+from minigan.run import Run, load_samples
+from minigan.train import Config, DivergedError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns its exit code: 0 done, 2 bad input or failed, 130 stopped with Ctrl-C."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.command(options)
+    except KeyboardInterrupt:
+        return 130
+    except OSError as error:
+        reason = error.strerror or str(error)
+        full = ": free some space, then go on with --resume" if error.errno == errno.ENOSPC else ""
+        message = f"{error.filename}: {reason}{full}" if error.filename else f"{reason}{full}"
+    except (ValueError, RuntimeError) as error:
+        message = str(error)
+    print(f"minigan: {message}", file=sys.stderr)
+    return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="minigan", description="A from-scratch GAN in NumPy.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    # SUPPRESS: an option that was not typed does not show up at all, so --resume can tell.
+    train = commands.add_parser("train", help="train a GAN", argument_default=argparse.SUPPRESS)
+    train.set_defaults(command=_train)
+    train.add_argument("--data", help="mnist (default), ring, grid, swiss_roll, moons, or the path of your own images")
+    train.add_argument("--size", type=int, help="make the images SIZE x SIZE pixels (mnist: 28, 16 or 8)")
+    train.add_argument("--model", choices=("dcgan", "mlp"), help="default: dcgan for images, mlp for points")
+    train.add_argument("--loss", choices=tuple(LOSSES), help=f"default: {Config.loss}")
+    train.add_argument("--epochs", type=int, help=f"passes over the data, default: {Config.epochs}")
+    train.add_argument("--batch-size", type=int, help=f"default: {Config.batch_size}")
+    train.add_argument("--lr-g", type=float, help=f"learning rate of the generator, default: {Config.lr_g}")
+    train.add_argument("--lr-d", type=float, help=f"learning rate of the discriminator, default: {Config.lr_d}")
+    train.add_argument("--seed", type=int, help=f"of all random numbers, default: {Config.seed}")
+    train.add_argument("--device", choices=("cpu", "cuda"), help="default: cpu")
+    train.add_argument("--output", type=Path, help="the run's folder, default: runs/DATA-MODEL")
+    train.add_argument("--resume", type=Path, metavar="RUN", help="go on with a stopped run, with its own settings")
+
+    sample = commands.add_parser("sample", help="draw samples from a trained GAN")
+    sample.set_defaults(command=_sample)
+    sample.add_argument("run", type=Path, help="the run's folder, such as runs/mnist-dcgan")
+    sample.add_argument("-n", type=int, default=64, help="how many, default: 64")
+    sample.add_argument("--seed", type=int, default=0, help="of the noise, default: 0")
+    sample.add_argument("-o", "--output", type=Path, default=Path("samples.png"), help="a .png picture or .npz arrays")
+    return parser
+
+
+def _train(options: argparse.Namespace) -> int:
+    given = {name: value for name, value in vars(options).items() if name != "command"}
+    backend.use(given.pop("device", "cpu"))
+    if "resume" in given:
+        folder = given.pop("resume")
+        if given:
+            typed = ", ".join("--" + name.replace("_", "-") for name in given)
+            raise ValueError(f"--resume goes on with the settings of {folder}: leave out {typed}")
+        run = Run.open(folder)
+        samples = load_samples(run.config)
+    else:
+        folder = given.pop("output", None)
+        config = Config(**given)
+        samples = load_samples(config)
+        ...
+    return 0

@@ -1,0 +1,89 @@
+"""Pictures: samples, losses, and how samples change as training goes on. Each function returns a PIL image."""
+
+import io
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+
+def to_uint8(images: np.ndarray) -> np.ndarray:
+    """Images in [-1, 1] -> uint8 in 0..255, of the same shape."""
+    return np.clip(np.round((images + 1) * 127.5), 0, 255).astype(np.uint8)
+
+
+def picture_of(samples: np.ndarray) -> Image.Image:
+    """A picture of samples: images (n, C, H, W) as a grid, points (n, 2) as a scatter plot."""
+    return image_grid(samples) if samples.ndim == 4 else scatter(samples)
+
+
+def image_grid(images: np.ndarray) -> Image.Image:
+    """Images (n, C, H, W) in [-1, 1] side by side, in as near a square as n allows, enlarged to some 600 pixels."""
+    n, channels, height, width = images.shape
+    columns = int(np.ceil(np.sqrt(n)))
+    rows = -(-n // columns)  # rounded up
+    gap = 2
+    sheet = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap, channels), 255, np.uint8)
+    for number, image in enumerate(to_uint8(images).transpose(0, 2, 3, 1)):  # (H, W, C)
+        top, left = (gap + position * (size + gap) for position, size in zip(divmod(number, columns), (height, width), strict=True))
+        sheet[top : top + height, left : left + width] = image
+    picture = Image.fromarray(sheet.squeeze())
+    scale = max(1, round(600 / max(picture.size)))
+    return picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
+
+
+def scatter(points: np.ndarray, real: np.ndarray | None = None) -> Image.Image:
+    """Points (n, 2), drawn over real ones (m, 2) in grey where given."""
+    figure = Figure(figsize=(5, 5), dpi=100, layout="constrained")
+    axes = figure.subplots()
+    if real is not None:
+        axes.scatter(*real.T, s=4, color="0.7", label="real")
+    axes.scatter(*points.T, s=6, color="tab:blue", label="samples")
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.legend(loc="upper right")
+    return _to_image(figure)
+
+
+def loss_curves(metrics: list[dict[str, float]]) -> Image.Image:
+    """Both losses, and D's beliefs about reals and fakes, over the training steps."""
+    figure = Figure(figsize=(8, 6), dpi=100, layout="constrained")
+    top, bottom = figure.subplots(2, sharex=True)
+    steps = [m["step"] for m in metrics]
+    lines = (
+        (top, "d_loss", "discriminator"),
+        (top, "g_loss", "generator"),
+        (bottom, "d_real", "D(real)"),
+        (bottom, "d_fake", "D(fake)"),
+    )
+    for axes, key, label in lines:
+        axes.plot(steps, [m[key] for m in metrics], lw=0.8, label=label)
+    top.set_ylabel("loss")
+    bottom.set_ylabel("mean belief that it is real")
+    bottom.set_ylim(0, 1)
+    bottom.set_xlabel("step")
+    for axes in (top, bottom):
+        axes.grid(alpha=0.3)
+        axes.legend(loc="upper right")
+    return _to_image(figure)
+
+
+def to_bytes(image: Image.Image) -> bytes:
+    """The image as a PNG file's content."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def animation(frames: list[Image.Image], seconds: float = 8.0) -> bytes:
+    """The frames one after the other as a GIF file's content; the last one stays for two seconds."""
+    buffer = io.BytesIO()
+    durations = [round(1000 * seconds / len(frames))] * (len(frames) - 1) + [2000]
+    frames = [frame.convert("L") if frame.mode == "L" else frame.convert("P", palette=Image.Palette.ADAPTIVE) for frame in frames]
+    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0)
+    return buffer.getvalue()
+
+
+def _to_image(figure: Figure) -> Image.Image:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return Image.open(buffer).convert("RGB")

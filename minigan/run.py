@@ -1,0 +1,160 @@
+"""A run folder: what `minigan train` leaves on disk, and how a stopped run goes on.
+
+config.json  the settings      checkpoint.safetensors  all that training changes     metrics.jsonl  a line per step
+samples.png  losses.png  training.gif      epochs/  samples after each epoch        frames/  the GIF's pictures
+
+Every file is written whole or not at all, the checkpoint last. So a run that was killed at any instant goes on
+from its checkpoint and ends with the same bytes as one that was not.
+"""
+
+import json
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from pathlib import Path
+from types import FrameType
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from minigan import plots
+from minigan.checkpoint import write_file
+from minigan.data import TOYS, DataLoader, from_picture, load_images, load_mnist
+from minigan.train import GAN, Config, train
+
+FRAMES = 40  # pictures in training.gif, and checkpoints in a run, besides those at the ends of epochs
+
+
+def load_samples(config: Config) -> np.ndarray:
+    """The real samples that `config` names: images (N, C, H, W) in [-1, 1], or points (N, 2).
+
+    A name is "mnist" or a toy distribution. A path is a folder of pictures, an .npz or an IDX file; a single
+    picture is a drawn shape, from whose dark pixels points are taken.
+    """
+    rng = np.random.default_rng(config.seed)
+    if config.data == "mnist":
+        return load_mnist("train", config.size or 28)[0]
+    if config.data in TOYS:
+        return TOYS[config.data](50_000, rng)
+    path = Path(config.data)
+    if not path.exists():
+        names = ", ".join(["mnist", *TOYS])
+        raise ValueError(f"there is no dataset {config.data!r}: give one of {names}, or the path of your own images")
+    if path.suffix.lower() in (".png", ".jpg", ".jpeg"):
+        return from_picture(path, 50_000, rng)
+    return load_images(path, config.size)
+
+
+class Run:
+    """A folder and the training that it records."""
+
+    def __init__(self, folder: Path, config: Config, shape: tuple[int, ...], count: int) -> None:
+        self.folder, self.config, self.shape, self.count = folder, config, shape, count
+        self.gan = GAN(config, shape)
+        self.checkpoint = folder / "checkpoint.safetensors"
+        self.metrics: list[dict[str, float]] = []
+        noise = np.random.default_rng([config.seed, 64]).standard_normal((64, self.gan.noise_dim))
+        self.fixed_noise = noise.astype(np.float32)  # the same 64 vectors in every picture
+
+    @classmethod
+    def create(cls, folder: Path, config: Config, samples: np.ndarray) -> "Run":
+        """A new run in a folder that must be new or empty."""
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise ValueError(f"{folder} exists already: choose another --output, or go on with --resume {folder}")
+        run = cls(folder, config, samples.shape[1:], len(samples))
+        for part in (folder, folder / "epochs", folder / "frames"):
+            part.mkdir(parents=True, exist_ok=True)
+        settings = asdict(config) | {"shape": run.shape, "count": run.count}
+        write_file(folder / "config.json", json.dumps(settings, indent=2) + "\n")
+        run.save()
+        return run
+
+    @classmethod
+    def open(cls, folder: Path) -> "Run":
+        """The run in `folder`, as its checkpoint left it."""
+        path = folder / "config.json"
+        if not path.is_file():
+            raise FileNotFoundError(f"{folder} is not a run: it has no config.json")
+        try:
+            settings = json.loads(path.read_text())
+            config = Config(**{field.name: settings[field.name] for field in fields(Config)})
+            run = cls(folder, config, tuple(settings["shape"]), settings["count"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path} is damaged ({error}): it must be as `minigan train` wrote it") from None
+        run.gan.load(run.checkpoint)
+        return run
+
+    def train(self, samples: np.ndarray) -> bool:
+        """Train to the end, with a progress bar; returns whether it got there, or was stopped with Ctrl-C."""
+        if (samples.shape[1:], len(samples)) != (self.shape, self.count):
+            raise ValueError(
+                f"the data {self.config.data} have changed since this run began: {self.count} samples of shape "
+                f"{self.shape} then, {len(samples)} of {samples.shape[1:]} now"
+            )
+        gan, epochs = self.gan, self.config.epochs
+        loader = DataLoader(samples, batch_size=self.config.batch_size, seed=self.config.seed)
+        total = epochs * len(loader)
+        self.metrics = self._read_metrics()
+        bar = tqdm(total=total * loader.batch_size, initial=gan.step * loader.batch_size, unit=" images", dynamic_ncols=True)
+        with bar, _ctrl_c_pressed() as pressed:
+            for figures in train(gan, loader, epochs):
+                self.metrics.append({"step": gan.step} | {name: round(x, 6) for name, x in figures.items()})
+                bar.set_description(f"epoch {(gan.step - 1) // len(loader) + 1}/{epochs}", refresh=False)
+                bar.set_postfix_str(_in_words(figures), refresh=False)
+                bar.update(loader.batch_size)
+                if gan.step % len(loader) == 0:
+                    self._write_picture(f"epochs/epoch_{gan.step // len(loader):03d}.png")
+                if gan.step % max(1, total // FRAMES) == 0 or gan.step % len(loader) == 0 or pressed:
+                    self.save()
+                if pressed:
+                    break
+        self._write_pictures()
+        return gan.step == total
+
+    def save(self) -> None:
+        """Write the checkpoint, and before it what must not be newer than the checkpoint."""
+        self._write_picture(f"frames/{self.gan.step:07d}.png")
+        write_file(self.folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in self.metrics))
+        self.gan.save(self.checkpoint)
+
+    def _read_metrics(self) -> list[dict[str, float]]:
+        """The lines up to the checkpoint: a killed run may have written some more."""
+        lines = (self.folder / "metrics.jsonl").read_text().splitlines()
+        return [line for line in map(json.loads, lines) if line["step"] <= self.gan.step]
+
+    def _write_picture(self, name: str) -> None:
+        picture = plots.picture_of(self.gan.sample(self.fixed_noise))
+        write_file(self.folder / name, plots.to_bytes(picture))
+
+    def _write_pictures(self) -> None:
+        self._write_picture("samples.png")
+        if self.metrics:
+            write_file(self.folder / "losses.png", plots.to_bytes(plots.loss_curves(self.metrics)))
+        frames = [Image.open(path) for path in sorted((self.folder / "frames").glob("*.png"))]
+        write_file(self.folder / "training.gif", plots.animation(frames))
+
+
+def _in_words(figures: dict[str, float]) -> str:
+    return (
+        f"D loss {figures['d_loss']:.2f}, G loss {figures['g_loss']:.2f}, "
+        f"D(real) {figures['d_real']:.2f}, D(fake) {figures['d_fake']:.2f}"
+    )
+
+
+@contextmanager
+def _ctrl_c_pressed() -> Iterator[list[bool]]:
+    """A list that is empty until Ctrl-C is pressed; a second Ctrl-C stops at once, as usual."""
+    pressed: list[bool] = []
+    usual = signal.getsignal(signal.SIGINT)
+
+    def note(signum: int, frame: FrameType | None) -> None:
+        pressed.append(True)
+        signal.signal(signal.SIGINT, usual)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, usual)
