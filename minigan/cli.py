@@ -6,9 +6,10 @@ Bad input ends with one sentence on what to do, and exit code 2.
 import argparse
 import errno
 import io
+import itertools
 import sys
-from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from minigan import backend, plots
 from minigan.checkpoint import write_file
 from minigan.losses import LOSSES
 from minigan.run import Run, load_samples
-from minigan.train import Config, DivergedError
+from minigan.train import POINTS, Config
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -69,15 +70,60 @@ def _train(options: argparse.Namespace) -> int:
     given = {name: value for name, value in vars(options).items() if name != "command"}
     backend.use(given.pop("device", "cpu"))
     if "resume" in given:
-        folder = given.pop("resume")
-        if given:
-            typed = ", ".join("--" + name.replace("_", "-") for name in given)
-            raise ValueError(f"--resume goes on with the settings of {folder}: leave out {typed}")
-        run = Run.open(folder)
-        samples = load_samples(run.config)
+        run, samples = _resumed(given)
     else:
-        folder = given.pop("output", None)
-        config = Config(**given)
-        samples = load_samples(config)
-        ...
+        run, samples = _new(given)
+    print(f"generator {run.gan.generator!r}\ndiscriminator {run.gan.discriminator!r}")
+    print(f"{len(samples):,} samples of shape {samples.shape[1:]}; the results go to {run.folder}")
+    finished = run.train(samples)
+    if not finished:
+        print(f"stopped after step {run.gan.step}; go on with: minigan train --resume {run.folder}")
+        return 130
+    print(f"done: look at {run.folder / 'samples.png'} and {run.folder / 'training.gif'}")
+    return 0
+
+
+def _resumed(given: dict[str, Any]) -> tuple[Run, np.ndarray]:
+    folder = given.pop("resume")
+    if given:
+        typed = ", ".join("--" + name.replace("_", "-") for name in given)
+        raise ValueError(f"--resume goes on with the settings of {folder}: leave out {typed}")
+    run = Run.open(folder)
+    return run, load_samples(run.config)
+
+
+def _new(given: dict[str, Any]) -> tuple[Run, np.ndarray]:
+    folder = given.pop("output", None)
+    config = Config(**given)
+    samples = load_samples(config)
+    if samples.ndim == 2:
+        config = Config(**POINTS | given)
+    if folder is None:
+        folder = _free_folder(Path("runs") / f"{Path(config.data).stem}-{config.model}")
+    return Run.create(folder, config, samples), samples
+
+
+def _free_folder(folder: Path) -> Path:
+    """`folder`, or with -2, -3, ... after its name if that exists."""
+    numbered = (folder.with_name(f"{folder.name}-{number}") for number in itertools.count(2))
+    return next(path for path in itertools.chain([folder], numbered) if not path.exists())
+
+
+def _sample(options: argparse.Namespace) -> int:
+    if options.n < 1 or options.seed < 0:
+        raise ValueError(f"-n {options.n} must be 1 or more, and --seed {options.seed} 0 or more")
+    if options.output.suffix not in (".png", ".npz"):
+        raise ValueError(f"{options.output} must end in .png (a picture) or .npz (arrays)")
+    gan = Run.open(options.run).gan
+    noise = np.random.default_rng(options.seed).standard_normal((options.n, gan.noise_dim)).astype(np.float32)
+    samples = gan.sample(noise)
+    if options.output.suffix == ".png":
+        content = plots.to_bytes(plots.image_grid(samples) if samples.ndim == 4 else plots.scatter(samples))
+    else:
+        arrays = {"images": plots.to_uint8(samples)} if samples.ndim == 4 else {"points": samples}
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **arrays, noise=noise)
+        content = buffer.getvalue()
+    write_file(options.output, content)
+    print(f"{options.n} samples -> {options.output}")
     return 0

@@ -101,7 +101,9 @@ class wasserstein:  # noqa: N801
         return -mean(fake)
 
 
-def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, rng: np.random.Generator) -> Tensor:
+def gradient_penalty(
+    critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, rng: np.random.Generator
+) -> Tensor:
     """mean_n (|d critic(x_n) / d x_n| - 1)^2 at random points x_n between a real and a fake (Gulrajani et al., 2017).
 
     real, fake  (N, ...). The norm is taken per sample, over all axes but the first; and the critic must not have

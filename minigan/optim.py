@@ -74,9 +74,7 @@ class RMSprop(Optimizer):
 
     remembers = ("v",)
 
-    def __init__(
-        self, params: Iterable[Parameter], lr: float = 1e-2, alpha: float = 0.99, eps: float = 1e-8
-    ) -> None:
+    def __init__(self, params: Iterable[Parameter], lr: float = 1e-2, alpha: float = 0.99, eps: float = 1e-8) -> None:
         super().__init__(params, lr)
         self.alpha, self.eps = alpha, eps
 

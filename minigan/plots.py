@@ -12,11 +12,6 @@ def to_uint8(images: np.ndarray) -> np.ndarray:
     return np.clip(np.round((images + 1) * 127.5), 0, 255).astype(np.uint8)
 
 
-def picture_of(samples: np.ndarray) -> Image.Image:
-    """A picture of samples: images (n, C, H, W) as a grid, points (n, 2) as a scatter plot."""
-    return image_grid(samples) if samples.ndim == 4 else scatter(samples)
-
-
 def image_grid(images: np.ndarray) -> Image.Image:
     """Images (n, C, H, W) in [-1, 1] side by side, in as near a square as n allows, enlarged to some 600 pixels."""
     n, channels, height, width = images.shape
@@ -25,7 +20,10 @@ def image_grid(images: np.ndarray) -> Image.Image:
     gap = 2
     sheet = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap, channels), 255, np.uint8)
     for number, image in enumerate(to_uint8(images).transpose(0, 2, 3, 1)):  # (H, W, C)
-        top, left = (gap + position * (size + gap) for position, size in zip(divmod(number, columns), (height, width), strict=True))
+        top, left = (
+            gap + position * (size + gap)
+            for position, size in zip(divmod(number, columns), (height, width), strict=True)
+        )
         sheet[top : top + height, left : left + width] = image
     picture = Image.fromarray(sheet.squeeze())
     scale = max(1, round(600 / max(picture.size)))
@@ -33,14 +31,16 @@ def image_grid(images: np.ndarray) -> Image.Image:
 
 
 def scatter(points: np.ndarray, real: np.ndarray | None = None) -> Image.Image:
-    """Points (n, 2), drawn over real ones (m, 2) in grey where given."""
+    """Points (n, 2), drawn over real ones (m, 2) where given, which then also set the limits of the axes."""
     figure = Figure(figsize=(5, 5), dpi=100, layout="constrained")
     axes = figure.subplots()
     if real is not None:
-        axes.scatter(*real.T, s=4, color="0.7", label="real")
-    axes.scatter(*points.T, s=6, color="tab:blue", label="samples")
-    axes.set_aspect("equal", adjustable="datalim")
-    axes.legend(loc="upper right")
+        axes.scatter(*real.T, s=6, color="0.6", label="real")
+        middle, radius = (real.max(0) + real.min(0)) / 2, 0.65 * np.ptp(real, axis=0).max()
+        axes.set(xlim=(middle[0] - radius, middle[0] + radius), ylim=(middle[1] - radius, middle[1] + radius))
+    axes.scatter(*points.T, s=6, color="tab:blue", label="generated")
+    axes.set_aspect("equal")
+    figure.legend(loc="outside lower center", ncols=2)
     return _to_image(figure)
 
 
@@ -63,7 +63,7 @@ def loss_curves(metrics: list[dict[str, float]]) -> Image.Image:
     bottom.set_xlabel("step")
     for axes in (top, bottom):
         axes.grid(alpha=0.3)
-        axes.legend(loc="upper right")
+        axes.legend(loc="best")
     return _to_image(figure)
 
 
@@ -78,7 +78,10 @@ def animation(frames: list[Image.Image], seconds: float = 8.0) -> bytes:
     """The frames one after the other as a GIF file's content; the last one stays for two seconds."""
     buffer = io.BytesIO()
     durations = [round(1000 * seconds / len(frames))] * (len(frames) - 1) + [2000]
-    frames = [frame.convert("L") if frame.mode == "L" else frame.convert("P", palette=Image.Palette.ADAPTIVE) for frame in frames]
+    frames = [
+        frame.convert("L") if frame.mode == "L" else frame.convert("P", palette=Image.Palette.ADAPTIVE)
+        for frame in frames
+    ]
     frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0)
     return buffer.getvalue()
 

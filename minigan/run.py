@@ -55,21 +55,26 @@ class Run:
         self.gan = GAN(config, shape)
         self.checkpoint = folder / "checkpoint.safetensors"
         self.metrics: list[dict[str, float]] = []
-        noise = np.random.default_rng([config.seed, 64]).standard_normal((64, self.gan.noise_dim))
-        self.fixed_noise = noise.astype(np.float32)  # the same 64 vectors in every picture
+        n = 64 if len(shape) == 3 else 1000  # images, or points
+        rng = np.random.default_rng([config.seed, n])
+        self.fixed_noise = rng.standard_normal((n, self.gan.noise_dim), dtype=np.float32)  # for every picture the same
 
     @classmethod
     def create(cls, folder: Path, config: Config, samples: np.ndarray) -> "Run":
         """A new run in a folder that must be new or empty."""
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise ValueError(f"{folder} exists already: choose another --output, or go on with --resume {folder}")
-        run = cls(folder, config, samples.shape[1:], len(samples))
-        for part in (folder, folder / "epochs", folder / "frames"):
-            part.mkdir(parents=True, exist_ok=True)
+        unfinished = folder.with_name(folder.name + ".part")  # takes its name when complete, even if we are killed
+        run = cls(unfinished, config, samples.shape[1:], len(samples))
+        for part in ("epochs", "frames"):
+            (unfinished / part).mkdir(parents=True, exist_ok=True)
         settings = asdict(config) | {"shape": run.shape, "count": run.count}
-        write_file(folder / "config.json", json.dumps(settings, indent=2) + "\n")
-        run.save()
-        return run
+        write_file(unfinished / "config.json", json.dumps(settings, indent=2) + "\n")
+        run.save(samples)
+        if folder.exists():
+            folder.rmdir()  # it is empty
+        unfinished.rename(folder)
+        return cls.open(folder)
 
     @classmethod
     def open(cls, folder: Path) -> "Run":
@@ -97,7 +102,9 @@ class Run:
         loader = DataLoader(samples, batch_size=self.config.batch_size, seed=self.config.seed)
         total = epochs * len(loader)
         self.metrics = self._read_metrics()
-        bar = tqdm(total=total * loader.batch_size, initial=gan.step * loader.batch_size, unit=" images", dynamic_ncols=True)
+        bar = tqdm(
+            total=total * loader.batch_size, initial=gan.step * loader.batch_size, unit=" images", dynamic_ncols=True
+        )
         with bar, _ctrl_c_pressed() as pressed:
             for figures in train(gan, loader, epochs):
                 self.metrics.append({"step": gan.step} | {name: round(x, 6) for name, x in figures.items()})
@@ -105,17 +112,17 @@ class Run:
                 bar.set_postfix_str(_in_words(figures), refresh=False)
                 bar.update(loader.batch_size)
                 if gan.step % len(loader) == 0:
-                    self._write_picture(f"epochs/epoch_{gan.step // len(loader):03d}.png")
+                    self._write_picture(f"epochs/epoch_{gan.step // len(loader):03d}.png", samples)
                 if gan.step % max(1, total // FRAMES) == 0 or gan.step % len(loader) == 0 or pressed:
-                    self.save()
+                    self.save(samples)
                 if pressed:
                     break
-        self._write_pictures()
+        self._write_pictures(samples)
         return gan.step == total
 
-    def save(self) -> None:
-        """Write the checkpoint, and before it what must not be newer than the checkpoint."""
-        self._write_picture(f"frames/{self.gan.step:07d}.png")
+    def save(self, samples: np.ndarray) -> None:
+        """Write the checkpoint, and before it whatever must be there when a run goes on from that checkpoint."""
+        self._write_picture(f"frames/{self.gan.step:07d}.png", samples)
         write_file(self.folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in self.metrics))
         self.gan.save(self.checkpoint)
 
@@ -124,12 +131,13 @@ class Run:
         lines = (self.folder / "metrics.jsonl").read_text().splitlines()
         return [line for line in map(json.loads, lines) if line["step"] <= self.gan.step]
 
-    def _write_picture(self, name: str) -> None:
-        picture = plots.picture_of(self.gan.sample(self.fixed_noise))
+    def _write_picture(self, name: str, samples: np.ndarray) -> None:
+        fakes = self.gan.sample(self.fixed_noise)
+        picture = plots.image_grid(fakes) if fakes.ndim == 4 else plots.scatter(fakes, samples[: len(fakes)])
         write_file(self.folder / name, plots.to_bytes(picture))
 
-    def _write_pictures(self) -> None:
-        self._write_picture("samples.png")
+    def _write_pictures(self, samples: np.ndarray) -> None:
+        self._write_picture("samples.png", samples)
         if self.metrics:
             write_file(self.folder / "losses.png", plots.to_bytes(plots.loss_curves(self.metrics)))
         frames = [Image.open(path) for path in sorted((self.folder / "frames").glob("*.png"))]

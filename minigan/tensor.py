@@ -247,8 +247,7 @@ def _walk(
                     share = derivative(g, tensor)
                     if share.data.shape != parent.data.shape:
                         raise ShapeError(
-                            f"a derivative gave a gradient of shape {share.shape} "
-                            f"for a tensor of shape {parent.shape}"
+                            f"a derivative gave a gradient of shape {share.shape} for a tensor of shape {parent.shape}"
                         )
                     add(parent, share)
     return {tensor: g for tensor, g in gradients.items() if tensor in keep}

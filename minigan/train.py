@@ -109,6 +109,9 @@ class Config:
     gradient_penalty = property(lambda self: 10.0 if self.loss == "wasserstein" else 0.0)  # Gulrajani et al., 2017
 
 
+POINTS = {"model": "mlp", "epochs": 30, "batch_size": 256, "lr_g": 1e-3}  # the defaults for 2-D points instead
+
+
 def build_generator(config: Config, shape: tuple[int, ...], rng: np.random.Generator) -> tuple[Sequential, int]:
     """The generator for samples of `shape`, (2,) or (C, H, W), and the size of its noise."""
     if config.model == "dcgan":
@@ -159,9 +162,7 @@ class GAN:
     def sample(self, noise: np.ndarray) -> np.ndarray:
         """Samples (n, *shape) of the averaged generator for noise (n, noise_dim), 64 at a time to save memory."""
         with no_grad():
-            return np.concatenate(
-                [self.average(Tensor(noise[i : i + 64])).numpy() for i in range(0, len(noise), 64)]
-            )
+            return np.concatenate([self.average(Tensor(noise[i : i + 64])).numpy() for i in range(0, len(noise), 64)])
 
     def arrays(self) -> dict[str, Any]:
         """Every array that training changes, by name: weights, statistics and moments. Live, not copies."""

@@ -162,9 +162,7 @@ def test_mnist_shapes_types_and_ranges(test_split, size):
     assert images.shape == (10_000, 1, size, size) and images.dtype == np.float32
     assert labels.shape == (10_000,) and labels.dtype == np.int64
     assert images.min() == -1 and images.max() <= 1 and images.max() > 0.9
-    np.testing.assert_array_equal(
-        np.bincount(labels), [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
-    )
+    np.testing.assert_array_equal(np.bincount(labels), [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009])
 
 
 def test_mnist_pixels_are_scaled_exactly(test_split):
@@ -189,9 +187,7 @@ def test_mnist_train_counts_and_memory():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert images.shape == (60_000, 1, 28, 28) and images.dtype == np.float32
-    np.testing.assert_array_equal(
-        np.bincount(labels), [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
-    )
+    np.testing.assert_array_equal(np.bincount(labels), [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949])
     assert peak < 260e6  # 188 MB of float32 and 47 MB of bytes, and no second float copy
 
 
@@ -411,9 +407,7 @@ def test_npz_layouts(tmp_path, shape):
     images = load_images(npz(tmp_path / "a.npz", array))
     channels = 3 if 3 in shape[1:] else 1
     assert images.shape == (4, channels, 6, 5) and images.dtype == np.float32
-    last = (
-        array if len(shape) == 4 and shape[1] != 6 else array.reshape(4, 6, 5, channels).transpose(0, 3, 1, 2)
-    )
+    last = array if len(shape) == 4 and shape[1] != 6 else array.reshape(4, 6, 5, channels).transpose(0, 3, 1, 2)
     np.testing.assert_allclose(images, last.reshape(images.shape) / 127.5 - 1, atol=1e-6)
 
 
@@ -676,9 +670,7 @@ def test_points_stay_inside_inked_pixels(h, w, seed, kind):
 
 
 def test_darkness_is_probability_and_y_points_up():
-    picture = np.array(
-        [[0, 255, 255, 255], [255, 255, 255, 128]], np.uint8
-    )  # black top left, grey bottom right
+    picture = np.array([[0, 255, 255, 255], [255, 255, 255, 128]], np.uint8)  # black top left, grey bottom right
     points = from_picture(picture, 30_000, np.random.default_rng(0))
     left = points[points[:, 0] < 0]
     assert len(left) / 30_000 == pytest.approx(255 / (255 + 127), abs=0.01)

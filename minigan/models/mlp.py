@@ -1,6 +1,7 @@
 """Dense networks, for points and for small images."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 
@@ -16,7 +17,7 @@ def mlp_generator(
     """
     widths = (noise_dim, *hidden)
     layers = []
-    for n_in, n_out in zip(widths[:-1], widths[1:], strict=True):
+    for n_in, n_out in pairwise(widths):
         layers += [Linear(n_in, n_out, rng=rng), ReLU()]
     layers += [Linear(widths[-1], math.prod(shape), rng=rng)]
     if len(shape) > 1:
@@ -28,6 +29,6 @@ def mlp_discriminator(shape: tuple[int, ...], hidden: tuple[int, ...], rng: np.r
     """(N, *shape) -> a logit (N, 1), through LeakyReLU layers of the `hidden` widths."""
     widths = (math.prod(shape), *hidden)
     layers = [Flatten()] if len(shape) > 1 else []
-    for n_in, n_out in zip(widths[:-1], widths[1:], strict=True):
+    for n_in, n_out in pairwise(widths):
         layers += [Linear(n_in, n_out, rng=rng), LeakyReLU(0.2)]
     return Sequential(*layers, Linear(widths[-1], 1, rng=rng))

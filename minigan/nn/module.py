@@ -34,6 +34,7 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} has no forward()")
 
     def __call__(self, x: Any) -> Tensor:
+        """`forward`; a plain array is made a Tensor first."""
         if not isinstance(x, Tensor):  # a plain array takes the dtype of the weights
             x = Tensor(x, dtype=next((p.dtype for p in self.parameters()), None))
         return self.forward(x)
@@ -106,7 +107,11 @@ class Module:
 
     def settings(self) -> dict[str, Any]:
         """The plain numbers and tuples that a layer was made with, for `repr`."""
-        return {k: v for k, v in vars(self).items() if k not in ("training", "is_frozen") and isinstance(v, int | float | tuple)}
+        return {
+            k: v
+            for k, v in vars(self).items()
+            if k not in ("training", "is_frozen") and isinstance(v, int | float | tuple)
+        }
 
     def summary(self, input_shape: tuple[int, ...]) -> str:
         """A table of the layers with output shapes and parameter counts, for inputs (N, *input_shape)."""

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 
 from minigan.ops.shape import sum
-from minigan.tensor import ShapeError, Tensor, op, record
 from minigan.parallel import for_each_block
+from minigan.tensor import ShapeError, Tensor, op, record
 
 BLOCK = 256 * 1024  # floats in a block of patches: 1 MB in float32, so that a block stays in the cache
 
@@ -64,8 +64,7 @@ def conv_transpose2d(
     if not all(0 <= e < stride for e in extra):
         raise ShapeError(f"output_padding {output_padding} must be below the stride, {stride}")
     size = [
-        (n - 1) * stride - 2 * padding + k + e
-        for n, k, e in zip(x.shape[2:], weight.shape[2:], extra, strict=True)
+        (n - 1) * stride - 2 * padding + k + e for n, k, e in zip(x.shape[2:], weight.shape[2:], extra, strict=True)
     ]
     if min(size) < 1:
         raise ShapeError(f"padding {padding} leaves no output")
@@ -195,8 +194,8 @@ def _add_patches(squares: Any, patches: Any) -> None:
     _, oh, ow, kh, kw, _ = patches.shape
     s = squares.shape[2]
     for i, k in enumerate(range(0, kh, s)):
-        for j, l in enumerate(range(0, kw, s)):
-            part = patches[:, :, :, k : k + s, l : l + s].transpose(0, 1, 3, 2, 4, 5)  # (N, OH, a, OW, b, C)
+        for j, m in enumerate(range(0, kw, s)):
+            part = patches[:, :, :, k : k + s, m : m + s].transpose(0, 1, 3, 2, 4, 5)  # (N, OH, a, OW, b, C)
             squares[:, i : i + oh, : part.shape[2], j : j + ow, : part.shape[4]] += part
 
 
@@ -259,7 +258,9 @@ def _check(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding:
         raise ShapeError(f"images must be (N, C, H, W) and the weight 4-dimensional, not {x.shape} and {weight.shape}")
     channels, outputs = weight.shape[axes[0]], weight.shape[axes[1]]
     if x.shape[1] != channels:
-        raise ShapeError(f"the image {x.shape} has {x.shape[1]} channels, but the weight {weight.shape} takes {channels}")
+        raise ShapeError(
+            f"the image {x.shape} has {x.shape[1]} channels, but the weight {weight.shape} takes {channels}"
+        )
     if bias is not None and bias.shape != (outputs,):
         raise ShapeError(f"the bias {bias.shape} must be ({outputs},) for the weight {weight.shape}")
     _check_steps(stride, padding)

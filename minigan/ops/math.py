@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from minigan.ops.shape import Axis, broadcast_to, sum, unbroadcast, with_axes
+from minigan.ops.shape import Axis, sum, unbroadcast, with_axes
 from minigan.tensor import Tensor, op, record
 
 

@@ -1,0 +1,182 @@
+"""Pictures: the right pixels at the right place."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from minigan import plots
+
+
+def test_to_uint8_covers_0_to_255_and_rounds():
+    assert plots.to_uint8(np.array([-1.0, 0.0, 1.0])).tolist() == [0, 128, 255]
+    levels = np.arange(256)
+    for dtype in (np.float32, np.float64):
+        for off in (0, 0.4, -0.4):  # the nearest level, from both sides
+            images = ((levels + off) / 127.5 - 1).astype(dtype)
+            assert plots.to_uint8(images).tolist() == levels.tolist()
+
+
+def test_to_uint8_clips_and_keeps_shape_and_input():
+    images = np.array([[-5.0, -1.01], [1.01, 300.0]])
+    before = images.copy()
+    result = plots.to_uint8(images)
+    assert result.dtype == np.uint8 and result.tolist() == [[0, 0], [255, 255]]
+    np.testing.assert_array_equal(images, before)
+
+
+def cell(picture, n, number):
+    """The middle pixel of image `number` of n."""
+    columns = int(np.ceil(np.sqrt(n)))
+    rows = int(np.ceil(n / columns))
+    row, column = divmod(number, columns)
+    return picture.getpixel((int((column + 0.5) / columns * picture.width), int((row + 0.5) / rows * picture.height)))
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 7, 9, 12, 17])
+def test_image_k_of_a_grid_is_at_its_place(n):
+    levels = [10 * k for k in range(n)]
+    images = np.stack([np.full((1, 9, 9), level / 127.5 - 1, np.float32) for level in levels])
+    picture = plots.image_grid(images)
+    assert picture.mode == "L"
+    assert [cell(picture, n, k) for k in range(n)] == levels
+    columns = int(np.ceil(np.sqrt(n)))
+    for empty in range(n, columns * int(np.ceil(n / columns))):
+        assert cell(picture, n, empty) == 255  # what is left over is white
+    assert picture.getpixel((0, 0)) == 255  # as is the border
+
+
+@pytest.mark.parametrize("n", [1, 3, 6])
+def test_image_k_of_a_colour_grid_is_at_its_place(n):
+    colours = [(20 * k, 255 - 30 * k, 7 * k) for k in range(n)]
+    images = np.stack([np.broadcast_to(np.array(c).reshape(3, 1, 1), (3, 8, 8)) / 127.5 - 1 for c in colours])
+    picture = plots.image_grid(images)
+    assert picture.mode == "RGB"
+    assert [cell(picture, n, k) for k in range(n)] == colours
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_stand_upright_whole_and_unsmoothed(channels):
+    """An image of random pixels, enlarged by a whole number, is found in its grid pixel by pixel."""
+    image = np.random.default_rng(0).integers(0, 255, (channels, 5, 8))
+    picture = np.asarray(plots.image_grid(image[None] / 127.5 - 1)).reshape(-1)
+    shape = plots.image_grid(image[None] / 127.5 - 1).size
+    sheet = picture.reshape(shape[1], shape[0], channels)
+    inside = np.argwhere((sheet != 255).all(2))
+    (top, left), (bottom, right) = inside.min(0), inside.max(0) + 1
+    scale = (bottom - top) // 5
+    assert (bottom - top, right - left) == (5 * scale, 8 * scale)
+    np.testing.assert_array_equal(sheet[top:bottom:scale, left:right:scale], image.transpose(1, 2, 0))
+    np.testing.assert_array_equal(sheet[top + scale - 1 : bottom : scale, left:right:scale], image.transpose(1, 2, 0))
+
+
+@pytest.mark.parametrize("shape", [(64, 1, 28, 28), (1, 1, 28, 28), (16, 3, 64, 64), (2, 1, 8, 8)])
+def test_grids_are_enlarged_to_some_600_pixels(shape):
+    assert 400 <= max(plots.image_grid(np.zeros(shape)).size) <= 900
+
+
+def test_a_grid_of_large_images_is_not_shrunk():
+    assert min(plots.image_grid(np.zeros((4, 1, 500, 500))).size) >= 1000
+
+
+BLUE, ORANGE = (31, 119, 180), (255, 127, 14)
+
+
+def places(picture, red, green, blue, tolerance=12):
+    """The (row, column) of every pixel of this colour."""
+    return np.argwhere(np.abs(np.asarray(picture).astype(int) - [red, green, blue]).max(2) <= tolerance)
+
+
+def greys(picture):
+    """The places of grey points; not of axes and letters, which are black with soft edges here and there."""
+    pixels = np.asarray(picture).astype(int)
+    return np.argwhere((np.ptp(pixels, axis=2) == 0) & (pixels[..., 0] > 140) & (pixels[..., 0] < 190))
+
+
+def test_scatter_draws_samples_alone_or_over_reals():
+    points = np.random.default_rng(0).standard_normal((300, 2))
+    alone = plots.scatter(points)
+    assert alone.mode == "RGB" and alone.size == (500, 500)
+    assert len(places(alone, *BLUE)) > 1000
+    both = plots.scatter(points[:150], real=points[150:])
+    assert len(places(both, *BLUE)) > 1000 and len(greys(both)) > len(greys(alone)) + 500
+    assert len(greys(plots.scatter(points, real=points))) < len(greys(both)) / 2  # the samples lie on top
+
+
+def test_scatter_has_x_to_the_right_and_y_upward():
+    """Samples in the lower left corner, with reals in the other three, lie there in the picture."""
+    corners = np.array([[-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0], [1.0, 1.0]])
+    spread = 0.05 * np.random.default_rng(0).standard_normal((100, 2))
+    picture = plots.scatter(corners[0] + spread, real=np.concatenate([c + spread for c in corners[1:]]))
+    row, column = np.median(places(picture, *BLUE), axis=0)
+    assert row > 250 and column < 250
+
+
+def test_scatter_has_one_scale_for_both_axes():
+    """A circle is a circle, whatever is beside it."""
+    angle = np.linspace(0, 2 * np.pi, 400)
+    circle = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    wide = np.array([[-4.0, 0.0], [4.0, 0.0]])
+    for real in (None, wide):
+        dots = places(plots.scatter(circle, real=real), *BLUE)
+        dots = dots[dots[:, 0] < 450]  # without the legend
+        height, width = np.ptp(dots, axis=0)
+        assert abs(height - width) <= 4 and height > 50
+
+
+def test_a_stray_sample_does_not_move_the_real_points():
+    """So that the frames of an animation stand still: the reals set the limits of the axes."""
+    rng = np.random.default_rng(0)
+    real, points = rng.standard_normal((300, 2)), 0.1 * rng.standard_normal((10, 2))
+    a, b = plots.scatter(points, real=real), plots.scatter(np.vstack([points, [[100.0, 50.0]]]), real=real)
+    assert a.tobytes() == b.tobytes()
+
+
+def test_loss_curves_draw_both_players():
+    metrics = [
+        {"step": k, "d_loss": 1.0 + k % 3, "g_loss": 4.0 + k % 5, "d_real": 0.8, "d_fake": 0.2} for k in range(50)
+    ]
+    picture = plots.loss_curves(metrics)
+    assert picture.mode == "RGB" and picture.size == (800, 600)
+    for half in (picture.crop((0, 0, 800, 300)), picture.crop((0, 300, 800, 600))):
+        assert len(places(half, *BLUE, 60)) > 200 and len(places(half, *ORANGE, 60)) > 200
+    # A belief of 0.8 is drawn above one of 0.2, on an axis from 0 to 1.
+    rows = [np.median(places(picture.crop((0, 300, 600, 600)), *colour, 60)[:, 0]) for colour in (BLUE, ORANGE)]
+    assert rows[1] - rows[0] == pytest.approx(0.6 * 240, rel=0.15)
+
+
+def test_loss_curves_of_a_single_step():
+    assert plots.loss_curves([{"step": 1, "d_loss": 1.0, "g_loss": 1.0, "d_real": 0.5, "d_fake": 0.5}]).size == (
+        800,
+        600,
+    )
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_to_bytes_is_a_png_of_the_same_pixels(channels):
+    picture = plots.image_grid(np.random.default_rng(0).uniform(-1, 1, (3, channels, 8, 8)))
+    content = plots.to_bytes(picture)
+    reopened = Image.open(io.BytesIO(content))
+    assert reopened.format == "PNG" and reopened.mode == picture.mode
+    assert reopened.tobytes() == picture.tobytes()
+
+
+@pytest.mark.parametrize("n", [1, 2, 7])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_animation_plays_all_its_frames_in_order(n, channels):
+    levels = [30 * k for k in range(n)]
+    frames = [plots.image_grid(np.full((1, channels, 8, 8), level / 127.5 - 1)) for level in levels]
+    before = [frame.mode for frame in frames]
+    gif = Image.open(io.BytesIO(plots.animation(frames, seconds=2.8)))
+    assert gif.format == "GIF" and gif.n_frames == n and gif.size == frames[0].size
+    durations = []
+    for k, level in enumerate(levels):
+        gif.seek(k)
+        durations.append(gif.info.get("duration"))
+        middle = gif.convert("RGB").getpixel((gif.width // 2, gif.height // 2))
+        assert max(abs(value - level) for value in middle) <= 2
+    assert [frame.mode for frame in frames] == before
+    if n > 1:
+        assert gif.info["loop"] == 0  # again and again
+        assert durations == [2800 // n] * (n - 1) + [2000]
