@@ -11,7 +11,7 @@ from safetensors.numpy import save
 
 def save_checkpoint(path: Path, arrays: dict[str, np.ndarray], notes: dict[str, str]) -> None:
     """Write arrays and notes to `path`, so that a kill at any instant leaves the old file or the new one."""
-    write_file(path, save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, notes))
+    write_file(path, save({name: np.asarray(array, order="C") for name, array in arrays.items()}, notes))
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:

@@ -21,7 +21,7 @@ def bce_with_logits(logits: Tensor, target: float) -> Tensor:
 
     With x the logit this is softplus(x) - t x, and its gradient is (D - t) / N: how wrong the belief is.
     """
-    return mean(softplus(logits) - logits * target)
+    return mean(softplus(-logits) * target + softplus(logits) * (1 - target))
 
 
 class minimax:  # noqa: N801

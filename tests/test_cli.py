@@ -126,7 +126,7 @@ def test_ctrl_c_saves_and_resume_ends_with_the_same_bytes(data, tmp_path):
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 130
-    step = int(load_checkpoint(stopped / "checkpoint.safetensors")[1]["step"])
+    step = load_checkpoint(stopped / "checkpoint.safetensors")[1]["step"]
     assert f"stopped after step {step}; go on with: minigan train --resume {stopped}" in out.decode()
     assert 24 <= step < 480 and (stopped / "samples.png").exists()
     assert main(["train", "--resume", str(stopped)]) == 0
@@ -154,7 +154,7 @@ def test_kill_9_at_20_random_instants(data, tmp_path):
         time.sleep(random.uniform(0.5, 2.0))  # some kills hit the start, most hit training
         process.kill()
         process.wait()
-        steps.append(int(load_checkpoint(killed / "checkpoint.safetensors")[1]["step"]))
+        steps.append(load_checkpoint(killed / "checkpoint.safetensors")[1]["step"])
         command = [*COMMAND, "train", "--resume", str(killed)]
     assert steps == sorted(steps) and len(set(steps)) > 3, "the kills must hit the run while it trains"
     assert subprocess.run(command, capture_output=True).returncode == 0

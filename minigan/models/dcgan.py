@@ -72,7 +72,7 @@ def dcgan_discriminator(
 
 def _plan(image_shape: tuple[int, int, int]) -> tuple[int, int, int]:
     """(channels, size of the smallest feature map, number of halvings from the image down to it)."""
-    channels, height, width = image_shape
+    channels, height, width = image_shape if len(image_shape) == 3 else (0, 0, 0)
     if height != width or height not in SIZES or channels not in (1, 3):
         raise ValueError(f"a DCGAN makes images of 1 or 3 channels and size {SIZES}, not {image_shape}")
     start = 7 if height == 28 else 4

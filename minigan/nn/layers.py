@@ -56,7 +56,7 @@ class Conv2d(Module):
         _positive("Conv2d", in_channels=in_channels, out_channels=out_channels, kernel_size=kernel_size, stride=stride)
         _not_negative("Conv2d", padding=padding)
         self.in_channels, self.out_channels, self.kernel_size = in_channels, out_channels, kernel_size
-        self.stride, self.padding = stride, padding
+        self.stride, self.padding = int(stride), int(padding)
         shape = (out_channels, in_channels, kernel_size, kernel_size)
         self.weight = _convolution_weight(init.he_normal(shape, _rng(rng), fan_in=in_channels * kernel_size**2))
         self.bias = Parameter(np.zeros(out_channels, np.float32)) if bias else None
@@ -84,7 +84,7 @@ class ConvTranspose2d(Module):
         _positive(name, in_channels=in_channels, out_channels=out_channels, kernel_size=kernel_size, stride=stride)
         _not_negative(name, padding=padding, output_padding=output_padding)
         self.in_channels, self.out_channels, self.kernel_size = in_channels, out_channels, kernel_size
-        self.stride, self.padding, self.output_padding = stride, padding, output_padding
+        self.stride, self.padding, self.output_padding = int(stride), int(padding), int(output_padding)
         shape = (in_channels, out_channels, kernel_size, kernel_size)
         # A kernel of size K at stride s covers each output pixel (K / s)^2 times: that many terms per channel.
         fan_in = max(1, in_channels * kernel_size**2 // stride**2)
@@ -125,8 +125,10 @@ class _BatchNorm(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, num_features, ...) -> the same shape."""
-        if x.ndim != self.ndim:
-            raise ShapeError(f"{type(self).__name__} takes {self.ndim} axes, not an x of shape {x.shape}")
+        if x.ndim != self.ndim or x.shape[1] != self.num_features:
+            raise ShapeError(
+                f"{type(self).__name__} takes {self.ndim} axes and {self.num_features} channels, not an x of shape {x.shape}"
+            )
         if not self.training:
             return self._with_running_statistics(x)
         y, mean, variance = ops.batch_norm(x, self.weight, self.bias, self.eps)

@@ -58,7 +58,7 @@ class Module:
 
     def parameters(self) -> list[Parameter]:
         """All parameters, in a fixed order."""
-        return [tensor for tensor in self.state().values() if isinstance(tensor, Parameter)]
+        return list(dict.fromkeys(tensor for tensor in self.state().values() if isinstance(tensor, Parameter)))
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """A copy of every tensor of the module as a NumPy array, by name."""
@@ -86,6 +86,7 @@ class Module:
         takes the batch's statistics but leaves its running ones alone.
         """
         parameters, modules = self.parameters(), list(self.modules())
+        before = [p.requires_grad for p in parameters], [m.is_frozen for m in modules]
         try:
             for parameter in parameters:
                 parameter.requires_grad = False
@@ -93,10 +94,10 @@ class Module:
                 module.is_frozen = True
             yield
         finally:
-            for parameter in parameters:
-                parameter.requires_grad = True
-            for module in modules:
-                module.is_frozen = False
+            for parameter, value in zip(parameters, before[0], strict=True):
+                parameter.requires_grad = value
+            for module, value in zip(modules, before[1], strict=True):
+                module.is_frozen = value
 
     def __repr__(self) -> str:
         settings = ", ".join(f"{k}={v!r}" for k, v in self.settings().items())
@@ -178,5 +179,6 @@ def load_arrays(targets: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
             raise ValueError(
                 f"these weights are of another model: {name} has shape {arrays[name].shape}, not {target.shape}"
             )
+    ready = {name: backend.asarray(arrays[name], target.dtype) for name, target in targets.items()}
     for name, target in targets.items():
-        target[...] = backend.asarray(arrays[name])
+        target[...] = ready[name]
