@@ -1,5 +1,6 @@
 """Checkpoints in safetensors files: named arrays and short notes, and nothing that could be executed."""
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -9,19 +10,21 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 
-def save_checkpoint(path: Path, arrays: dict[str, np.ndarray], notes: dict[str, str]) -> None:
-    """Write arrays and notes to `path`, so that a kill at any instant leaves the old file or the new one."""
-    write_file(path, save({name: np.asarray(array, order="C") for name, array in arrays.items()}, notes))
+def save_checkpoint(path: Path, arrays: dict[str, np.ndarray], notes: dict[str, Any]) -> None:
+    """Write arrays and notes (for JSON) to `path`, so that a kill at any instant leaves the old file or the new one."""
+    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    write_file(path, save(arrays, {"notes": json.dumps(notes)}))  # one note: the order of several would vary
 
 
-def load_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def load_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Arrays and notes of a checkpoint. Raises FileNotFoundError, or ValueError for a damaged file."""
     if not path.is_file():
         raise FileNotFoundError(f"there is no checkpoint {path}")
     try:
         with safe_open(path, framework="numpy") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
-    except SafetensorError as error:
+            notes = json.loads((file.metadata() or {})["notes"])
+            return {name: file.get_tensor(name) for name in file.keys()}, notes
+    except (SafetensorError, KeyError, ValueError) as error:
         raise ValueError(f"{path} is not a whole checkpoint ({error}): it may have been cut short") from None
 
 

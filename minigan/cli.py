@@ -17,7 +17,7 @@ from minigan import backend, plots
 from minigan.checkpoint import write_file
 from minigan.losses import LOSSES
 from minigan.run import Run, load_samples
-from minigan.train import POINTS, Config
+from minigan.train import MODELS, POINTS, Config
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     train.set_defaults(command=_train)
     train.add_argument("--data", help="mnist (default), ring, grid, swiss_roll, moons, or the path of your own images")
     train.add_argument("--size", type=int, help="make the images SIZE x SIZE pixels (mnist: 28, 16 or 8)")
-    train.add_argument("--model", choices=("dcgan", "mlp"), help="default: dcgan for images, mlp for points")
+    train.add_argument("--model", choices=MODELS, help="default: dcgan for images, mlp for points")
     train.add_argument("--loss", choices=tuple(LOSSES), help=f"default: {Config.loss}")
     train.add_argument("--epochs", type=int, help=f"passes over the data, default: {Config.epochs}")
     train.add_argument("--batch-size", type=int, help=f"default: {Config.batch_size}")
@@ -70,12 +70,12 @@ def _train(options: argparse.Namespace) -> int:
     given = {name: value for name, value in vars(options).items() if name != "command"}
     backend.use(given.pop("device", "cpu"))
     if "resume" in given:
-        run, samples = _resumed(given)
+        run, data = _resumed(given)
     else:
-        run, samples = _new(given)
+        run, data = _new(given)
     print(f"generator {run.gan.generator!r}\ndiscriminator {run.gan.discriminator!r}")
-    print(f"{len(samples):,} samples of shape {samples.shape[1:]}; the results go to {run.folder}")
-    finished = run.train(samples)
+    print(f"{run.count:,} samples of shape {run.shape}; the results go to {run.folder}")
+    finished = run.train(*data)
     if not finished:
         print(f"stopped after step {run.gan.step}; go on with: minigan train --resume {run.folder}")
         return 130
@@ -83,7 +83,7 @@ def _train(options: argparse.Namespace) -> int:
     return 0
 
 
-def _resumed(given: dict[str, Any]) -> tuple[Run, np.ndarray]:
+def _resumed(given: dict[str, Any]) -> tuple[Run, tuple[np.ndarray, ...]]:
     folder = given.pop("resume")
     if given:
         typed = ", ".join("--" + name.replace("_", "-") for name in given)
@@ -92,15 +92,15 @@ def _resumed(given: dict[str, Any]) -> tuple[Run, np.ndarray]:
     return run, load_samples(run.config)
 
 
-def _new(given: dict[str, Any]) -> tuple[Run, np.ndarray]:
+def _new(given: dict[str, Any]) -> tuple[Run, tuple[np.ndarray, ...]]:
     folder = given.pop("output", None)
     config = Config(**given)
-    samples = load_samples(config)
-    if samples.ndim == 2:
+    data = load_samples(config)
+    if data[0].ndim == 2:
         config = Config(**POINTS | given)
     if folder is None:
         folder = _free_folder(Path("runs") / f"{Path(config.data).stem}-{config.model}")
-    return Run.create(folder, config, samples), samples
+    return Run.create(folder, config, *data), data
 
 
 def _free_folder(folder: Path) -> Path:

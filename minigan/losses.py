@@ -19,7 +19,8 @@ from minigan.tensor import Tensor, grad
 def bce_with_logits(logits: Tensor, target: float) -> Tensor:
     """Mean binary cross-entropy, -t ln D - (1 - t) ln(1 - D), for a target t in [0, 1].
 
-    With x the logit this is softplus(x) - t x, and its gradient is (D - t) / N: how wrong the belief is.
+    With x the logit this is t softplus(-x) + (1 - t) softplus(x), and its gradient is (D - t) / N: how wrong the
+    belief is. (The shorter softplus(x) - t x is the same number, but cancels to 0 where D is sure and right.)
     """
     return mean(softplus(-logits) * target + softplus(logits) * (1 - target))
 

@@ -26,7 +26,7 @@ def for_each_block(work: Callable[[Any], Any], blocks: Iterable[Any]) -> list[An
     The calls must not write to the same memory. An error in any of them is raised here.
     """
     blocks = list(blocks)
-    if THREADS == 1 or len(blocks) == 1:
+    if THREADS == 1 or len(blocks) <= 1:
         return [work(block) for block in blocks]
     per_thread = -(-len(blocks) // THREADS)  # rounded up
     shares = [blocks[i : i + per_thread] for i in range(0, len(blocks), per_thread)]

@@ -27,32 +27,32 @@ from minigan.train import GAN, Config, train
 FRAMES = 40  # pictures in training.gif, and checkpoints in a run, besides those at the ends of epochs
 
 
-def load_samples(config: Config) -> np.ndarray:
-    """The real samples that `config` names: images (N, C, H, W) in [-1, 1], or points (N, 2).
+def load_samples(config: Config) -> tuple[np.ndarray, ...]:
+    """The real samples that `config` names: images (N, C, H, W) in [-1, 1], or points (N, 2); and MNIST's labels (N,).
 
     A name is "mnist" or a toy distribution. A path is a folder of pictures, an .npz or an IDX file; a single
     picture is a drawn shape, from whose dark pixels points are taken.
     """
     rng = np.random.default_rng(config.seed)
     if config.data == "mnist":
-        return load_mnist("train", config.size or 28)[0]
+        return load_mnist("train", config.size or 28)
     if config.data in TOYS:
-        return TOYS[config.data](50_000, rng)
+        return (TOYS[config.data](50_000, rng),)
     path = Path(config.data)
     if not path.exists():
         names = ", ".join(["mnist", *TOYS])
         raise ValueError(f"there is no dataset {config.data!r}: give one of {names}, or the path of your own images")
     if path.suffix.lower() in (".png", ".jpg", ".jpeg"):
-        return from_picture(path, 50_000, rng)
-    return load_images(path, config.size)
+        return (from_picture(path, 50_000, rng),)
+    return (load_images(path, config.size),)
 
 
 class Run:
     """A folder and the training that it records."""
 
-    def __init__(self, folder: Path, config: Config, shape: tuple[int, ...], count: int) -> None:
+    def __init__(self, folder: Path, config: Config, shape: tuple[int, ...], count: int, classes: int) -> None:
         self.folder, self.config, self.shape, self.count = folder, config, shape, count
-        self.gan = GAN(config, shape)
+        self.gan = GAN(config, shape, classes)
         self.checkpoint = folder / "checkpoint.safetensors"
         self.metrics: list[dict[str, float]] = []
         n = 64 if len(shape) == 3 else 1000  # images, or points
@@ -60,15 +60,17 @@ class Run:
         self.fixed_noise = rng.standard_normal((n, self.gan.noise_dim), dtype=np.float32)  # for every picture the same
 
     @classmethod
-    def create(cls, folder: Path, config: Config, samples: np.ndarray) -> "Run":
+    def create(cls, folder: Path, config: Config, samples: np.ndarray, labels: np.ndarray | None = None) -> "Run":
         """A new run in a folder that must be new or empty."""
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise ValueError(f"{folder} exists already: choose another --output, or go on with --resume {folder}")
+        DataLoader(samples, batch_size=config.batch_size)  # says now, before there is a folder, if that is too large
         unfinished = folder.with_name(folder.name + ".part")  # takes its name when complete, even if we are killed
-        run = cls(unfinished, config, samples.shape[1:], len(samples))
+        classes = 0 if labels is None else int(labels.max()) + 1
+        run = cls(unfinished, config, samples.shape[1:], len(samples), classes)
         for part in ("epochs", "frames"):
             (unfinished / part).mkdir(parents=True, exist_ok=True)
-        settings = asdict(config) | {"shape": run.shape, "count": run.count}
+        settings = asdict(config) | {"shape": run.shape, "count": run.count, "classes": classes}
         write_file(unfinished / "config.json", json.dumps(settings, indent=2) + "\n")
         run.save(samples)
         if folder.exists():
@@ -85,13 +87,13 @@ class Run:
         try:
             settings = json.loads(path.read_text())
             config = Config(**{field.name: settings[field.name] for field in fields(Config)})
-            run = cls(folder, config, tuple(settings["shape"]), settings["count"])
+            run = cls(folder, config, tuple(settings["shape"]), settings["count"], settings["classes"])
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path} is damaged ({error}): it must be as `minigan train` wrote it") from None
         run.gan.load(run.checkpoint)
         return run
 
-    def train(self, samples: np.ndarray) -> bool:
+    def train(self, samples: np.ndarray, labels: np.ndarray | None = None) -> bool:
         """Train to the end, with a progress bar; returns whether it got there, or was stopped with Ctrl-C."""
         if (samples.shape[1:], len(samples)) != (self.shape, self.count):
             raise ValueError(
@@ -99,7 +101,8 @@ class Run:
                 f"{self.shape} then, {len(samples)} of {samples.shape[1:]} now"
             )
         gan, epochs = self.gan, self.config.epochs
-        loader = DataLoader(samples, batch_size=self.config.batch_size, seed=self.config.seed)
+        arrays = (samples,) if labels is None else (samples, labels)
+        loader = DataLoader(*arrays, batch_size=self.config.batch_size, seed=self.config.seed)
         total = epochs * len(loader)
         self.metrics = self._read_metrics()
         bar = tqdm(

@@ -12,7 +12,7 @@ This is reverse-mode differentiation, "backprop" (Rumelhart, Hinton and Williams
 
 import functools
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,8 @@ class Tensor:
         if np.dtype(dtype) not in FLOATS:
             raise TypeError(f"a Tensor holds float32 or float64, not {np.dtype(dtype)}")
         try:
+            if getattr(data, "dtype", np.asarray(data).dtype).kind not in "fiub":
+                raise TypeError("its elements are not real numbers")
             self.data = backend.asarray(data, dtype)
         except (TypeError, ValueError) as error:
             raise TypeError(f"cannot make a Tensor of numbers out of {type(data).__name__}: {error}") from None
@@ -61,6 +63,9 @@ class Tensor:
     ndim = property(lambda self: self.data.ndim)
     size = property(lambda self: self.data.size)
     dtype = property(lambda self: self.data.dtype)
+
+    def __iter__(self) -> "Iterator[Tensor]":
+        return (self[i] for i in range(len(self)))
 
     def __len__(self) -> int:
         if self.ndim == 0:
@@ -131,7 +136,7 @@ def is_recording() -> bool:
     return _recording.on
 
 
-def record(data: Any, *parents: tuple[Any, Derivative]) -> Tensor:
+def record(data: Any, *parents: tuple[Any, Derivative], casts: bool = False) -> Tensor:
     """The result of an operation: its value and, side by side, one (operand, derivative) per operand.
 
     Operands that are plain numbers or arrays, or that need no gradient, are dropped from the record.
@@ -142,7 +147,7 @@ def record(data: Any, *parents: tuple[Any, Derivative]) -> Tensor:
     y.grad = None
     y.parents = ()
     for operand, _ in parents:
-        if isinstance(operand, Tensor) and operand.data.dtype != data.dtype:
+        if isinstance(operand, Tensor) and operand.data.dtype != data.dtype and not casts:
             raise TypeError("float32 and float64 tensors do not mix: convert one with .astype()")
     if _recording.on:
         y.parents = tuple([p for p in parents if isinstance(p[0], Tensor) and p[0].requires_grad])
@@ -157,19 +162,22 @@ def op(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def named(*args: Any, **kwargs: Any) -> Tensor:
         try:
             return function(*args, **kwargs)
-        except ShapeError:
-            raise
         except (ValueError, IndexError, TypeError) as error:
-            kind = TypeError if isinstance(error, TypeError) else ShapeError
-            shapes = " and ".join(str(np.shape(getattr(a, "data", a))) for a in _arrays_in(args))
-            raise kind(f"{function.__name__} of shapes {shapes}: {error}") from None
+            raise _with_name(error, function.__name__, args) from None
 
     return named
 
 
-def _arrays_in(args: Iterable[Any]) -> list[Any]:
+def _with_name(error: Exception, name: str, args: Iterable[Any]) -> Exception:
+    """`error` with the name of the op and the shapes of the arrays among its arguments."""
     flat = [a for arg in args for a in (arg if isinstance(arg, list | tuple) else [arg])]
-    return [a for a in flat if isinstance(a, Tensor | np.ndarray)]
+    shapes = [str(a.shape) for a in flat if isinstance(a, Tensor | np.ndarray)]
+    reason = getattr(error, "reason", str(error))  # where one op called another, only the outer one is named
+    named = (TypeError if isinstance(error, TypeError) else ShapeError)(
+        f"{name} of shapes {' and '.join(shapes)}: {reason}"
+    )
+    named.reason = reason
+    return named
 
 
 def topological_order(outputs: Iterable[Tensor]) -> list[Tensor]:
@@ -268,6 +276,8 @@ def _seed(output: Tensor, seed: Any) -> Tensor:
             )
         return Tensor(np.ones_like(output.data))
     seed = seed if isinstance(seed, Tensor) else Tensor(seed, dtype=output.dtype)
+    if seed.dtype != output.dtype:
+        raise TypeError(f"the upstream gradient is {seed.dtype}, the output {output.dtype}: convert one with .astype()")
     if seed.shape != output.shape:
         raise ShapeError(f"the upstream gradient has shape {seed.shape}, the output {output.shape}")
     return seed

@@ -1,7 +1,7 @@
 """Training a GAN: one step of each player, line by line, and the state that the loop carries along."""
 
 import copy
-import json
+import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,14 +16,27 @@ from minigan.data import DataLoader
 from minigan.models import dcgan_discriminator, dcgan_generator, mlp_discriminator, mlp_generator
 from minigan.nn import Module, Sequential
 from minigan.nn.module import load_arrays
+from minigan.ops import concatenate
 from minigan.optim import Adam, Optimizer
 from minigan.parallel import one_blas_thread
 from minigan.tensor import Tensor, no_grad
 
 
-def draw_noise(n: int, noise_dim: int, rng: np.random.Generator) -> Tensor:
-    """Noise z ~ N(0, 1) of shape (n, noise_dim), float32."""
-    return Tensor(rng.standard_normal((n, noise_dim), dtype=np.float32))
+def draw_noise(n: int, noise_dim: int, rng: np.random.Generator, labels: Tensor | None = None) -> Tensor:
+    """Noise z ~ N(0, 1) of shape (n, noise_dim), float32; with one-hot labels (n, K) appended to it where given."""
+    noise = Tensor(rng.standard_normal((n, noise_dim), dtype=np.float32))
+    return noise if labels is None else concatenate([noise, labels], axis=1)
+
+
+def score(discriminator: Module, images: Tensor, labels: Tensor | None = None) -> Tensor:
+    """Logits (N, 1): is this image real?
+
+    With one-hot labels (N, K) the discriminator has an output for each class, and that of the image's own class
+    counts: is this a real 7? So the labels tell both players what to look for (Mirza and Osindero, 2014; this way
+    to use them is the projection of Miyato and Koyama, 2018, without its shared part).
+    """
+    logits = discriminator(images)
+    return logits if labels is None else (logits * labels).sum(axis=1, keepdims=True)
 
 
 def discriminator_step(
@@ -34,20 +47,23 @@ def discriminator_step(
     real: Tensor,
     noise_dim: int,
     rng: np.random.Generator,
+    labels: Tensor | None = None,
     penalty: float = 0.0,
 ) -> dict[str, Tensor]:
     """Teach the discriminator to tell real images (N, ...) from as many fakes. The generator stays bit-identical.
 
+    `labels` are the one-hot classes of the real images, if they have any, and fakes of the same classes are drawn.
     `penalty` weights the gradient penalty. Returns {"d_loss", "d_real", "d_fake"}: the loss and the mean beliefs.
     """
-    noise = draw_noise(len(real), noise_dim, rng)
+    noise = draw_noise(len(real), noise_dim, rng, labels)
     with generator.frozen():
         fake = generator(noise)
-    real_logits = discriminator(real)
-    fake_logits = discriminator(fake.detach())  # detached: this loss must not reach the generator
+    real_logits = score(discriminator, real, labels)
+    fake_logits = score(discriminator, fake.detach(), labels)  # detached: this loss must not reach the generator
     loss = game.discriminator(real_logits, fake_logits)
     if penalty:
-        loss = loss + penalty * losses.gradient_penalty(discriminator, real, fake.detach(), rng)
+        critic = functools.partial(score, discriminator, labels=labels)
+        loss = loss + penalty * losses.gradient_penalty(critic, real, fake.detach(), rng)
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
@@ -63,15 +79,16 @@ def generator_step(
     batch_size: int,
     noise_dim: int,
     rng: np.random.Generator,
+    labels: Tensor | None = None,
 ) -> dict[str, Tensor]:
-    """Teach the generator to be believed, on fresh fakes. The discriminator stays bit-identical.
+    """Teach the generator to be believed, on fresh fakes of the classes in `labels`. D stays bit-identical.
 
     Returns {"g_loss"}.
     """
-    noise = draw_noise(batch_size, noise_dim, rng)
+    noise = draw_noise(batch_size, noise_dim, rng, labels)
     fake = generator(noise)
     with discriminator.frozen():  # gradients flow through it to the fakes, but its weights need none
-        fake_logits = discriminator(fake)
+        fake_logits = score(discriminator, fake, labels)
     loss = game.generator(fake_logits)
     optimizer.zero_grad()
     loss.backward()
@@ -88,6 +105,9 @@ def update_average(average: Module, model: Module, decay: float) -> None:
     for mean, current in zip(average.state().values(), model.state().values(), strict=True):
         mean.data *= decay
         mean.data += (1 - decay) * current.data
+
+
+MODELS = ("dcgan", "mlp")
 
 
 @dataclass(frozen=True)
@@ -108,24 +128,41 @@ class Config:
     average_decay = 0.99  # the average looks back over about 100 steps
     gradient_penalty = property(lambda self: 10.0 if self.loss == "wasserstein" else 0.0)  # Gulrajani et al., 2017
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for settings that cannot work."""
+        for name, least in (("size", 1), ("epochs", 1), ("batch_size", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if not (isinstance(value, int) and value >= least) and (name, value) != ("size", None):
+                raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
+        for name in ("lr_g", "lr_d"):
+            if not (isinstance(getattr(self, name), int | float) and 0 <= getattr(self, name) < math.inf):
+                raise ValueError(
+                    f"the learning rate {name} must be a number of at least 0, not {getattr(self, name)!r}"
+                )
+        if self.model not in MODELS or self.loss not in losses.LOSSES:
+            raise ValueError(f"there is no model {self.model!r} or no loss {self.loss!r}")
+        if self.model == "dcgan" and self.batch_size < 2:
+            raise ValueError("batch_size must be at least 2, for batch norm takes the variance over the batch")
+
 
 POINTS = {"model": "mlp", "epochs": 30, "batch_size": 256, "lr_g": 1e-3}  # the defaults for 2-D points instead
 
 
-def build_generator(config: Config, shape: tuple[int, ...], rng: np.random.Generator) -> tuple[Sequential, int]:
-    """The generator for samples of `shape`, (2,) or (C, H, W), and the size of its noise."""
+def build_players(
+    config: Config, shape: tuple[int, ...], classes: int, rng: np.random.Generator
+) -> tuple[Sequential, Sequential, int]:
+    """G and D for samples of `shape`, (2,) or (C, H, W), with `classes` labels (0 for none), and the noise's size."""
+    outputs = max(1, classes)
+    if config.model == "dcgan" and len(shape) == 1:
+        raise ValueError("a DCGAN makes images, and these data are points: choose the model mlp")
     if config.model == "dcgan":
-        return dcgan_generator(64, shape, width=32, rng=rng), 64
+        norm = not config.gradient_penalty  # a penalty per sample and batch norm do not go together
+        generator = dcgan_generator(64 + classes, shape, width=32, rng=rng)
+        return generator, dcgan_discriminator(shape, width=32, rng=rng, outputs=outputs, norm=norm), 64
     if len(shape) == 1:
-        return mlp_generator(16, shape, (128, 128), rng), 16
-    return mlp_generator(64, shape, (256, 512), rng), 64
-
-
-def build_discriminator(config: Config, shape: tuple[int, ...], rng: np.random.Generator) -> Sequential:
-    """The discriminator to match; without batch norm where the loss has a gradient penalty."""
-    if config.model == "dcgan":
-        return dcgan_discriminator(shape, width=32, rng=rng, norm=not config.gradient_penalty)
-    return mlp_discriminator(shape, (128, 128) if len(shape) == 1 else (512, 256), rng)
+        return mlp_generator(16, shape, (128, 128), rng), mlp_discriminator(shape, (128, 128), rng), 16
+    generator = mlp_generator(64 + classes, shape, (256, 512), rng)
+    return generator, mlp_discriminator(shape, (512, 256), rng, outputs), 64
 
 
 class DivergedError(RuntimeError):
@@ -135,34 +172,42 @@ class DivergedError(RuntimeError):
 class GAN:
     """Everything that training changes: both players, their optimizers, G's average, random numbers and the step."""
 
-    def __init__(self, config: Config, shape: tuple[int, ...]) -> None:
-        self.config, self.rng, self.step = config, np.random.default_rng(config.seed), 0
-        self.generator, self.noise_dim = build_generator(config, shape, self.rng)
-        self.discriminator = build_discriminator(config, shape, self.rng)
+    def __init__(self, config: Config, shape: tuple[int, ...], classes: int = 0) -> None:
+        self.config, self.classes, self.step = config, classes, 0
+        self.rng = np.random.default_rng(config.seed)
+        self.generator, self.discriminator, self.noise_dim = build_players(config, shape, classes, self.rng)
         self.average = copy.deepcopy(self.generator).eval()
         self.g_optimizer = Adam(self.generator.parameters(), config.lr_g, config.betas)
         self.d_optimizer = Adam(self.discriminator.parameters(), config.lr_d, config.betas)
 
-    def train_step(self, real: np.ndarray, total_steps: int) -> dict[str, float]:
+    def one_hot(self, labels: np.ndarray | None) -> Tensor | None:
+        """Labels (n,) in 0..K-1 as one-hot rows (n, K); None where this GAN has no classes."""
+        return Tensor(np.eye(self.classes, dtype=np.float32)[labels]) if self.classes else None
+
+    def train_step(self, real: np.ndarray, labels: np.ndarray | None = None) -> dict[str, float]:
         """One step of each player on a batch of real samples; returns the losses and D's mean beliefs."""
         config, game = self.config, losses.LOSSES[self.config.loss]
-        # Constant for the first half of training, then down to 0 in a line, so that the players settle.
-        decay = min(1.0, 2 * (1 - self.step / total_steps))
-        self.d_optimizer.lr, self.g_optimizer.lr = config.lr_d * decay, config.lr_g * decay
-        players = self.generator, self.discriminator
+        players, noise = (self.generator, self.discriminator), (self.noise_dim, self.rng, self.one_hot(labels))
         with one_blas_thread:
             figures = discriminator_step(
-                *players, self.d_optimizer, game, Tensor(real), self.noise_dim, self.rng, config.gradient_penalty
+                *players, self.d_optimizer, game, Tensor(real), *noise, penalty=config.gradient_penalty
             )
-            figures |= generator_step(*players, self.g_optimizer, game, len(real), self.noise_dim, self.rng)
+            figures |= generator_step(*players, self.g_optimizer, game, len(real), *noise)
             update_average(self.average, self.generator, config.average_decay)
         self.step += 1
         return {name: figure.item() for name, figure in figures.items()}
 
-    def sample(self, noise: np.ndarray) -> np.ndarray:
-        """Samples (n, *shape) of the averaged generator for noise (n, noise_dim), 64 at a time to save memory."""
+    def sample(self, noise: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
+        """Samples (n, *shape) of the averaged generator for noise (n, noise_dim) and labels (n,).
+
+        Without labels, the classes take turns: 0, 1, 2, ... They are drawn 64 at a time, to save memory.
+        """
+        z = Tensor(noise)
+        if self.classes:
+            labels = np.arange(len(noise)) % self.classes if labels is None else labels
+            z = concatenate([z, self.one_hot(labels)], axis=1)
         with no_grad():
-            return np.concatenate([self.average(Tensor(noise[i : i + 64])).numpy() for i in range(0, len(noise), 64)])
+            return np.concatenate([self.average(z[i : i + 64]).numpy() for i in range(0, len(noise), 64)])
 
     def arrays(self) -> dict[str, Any]:
         """Every array that training changes, by name: weights, statistics and moments. Live, not copies."""
@@ -179,8 +224,7 @@ class GAN:
         for name, array in arrays.items():
             if not np.isfinite(array).all():
                 raise DivergedError(_diverged(f"{name} has numbers that are not finite", self.step))
-        random_state = json.dumps(self.rng.bit_generator.state)
-        save_checkpoint(path, arrays, {"step": str(self.step), "random_state": random_state})
+        save_checkpoint(path, arrays, {"step": self.step, "random_state": self.rng.bit_generator.state})
 
     def load(self, path: Path) -> None:
         """Go back to a checkpoint. Raises ValueError if it is damaged or of another model."""
@@ -188,8 +232,8 @@ class GAN:
         try:
             load_arrays(self.arrays(), arrays)
             self.step = self.g_optimizer.steps = self.d_optimizer.steps = int(notes["step"])
-            self.rng.bit_generator.state = json.loads(notes["random_state"])
-        except (ValueError, KeyError) as error:
+            self.rng.bit_generator.state = notes["random_state"]
+        except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path} does not fit this run: {error}") from None
 
 
@@ -199,11 +243,10 @@ def train(gan: GAN, loader: DataLoader, epochs: int) -> Iterator[dict[str, float
     Leave the loop whenever you like: a new `train` goes on from there, with the batches that come next.
     Raises DivergedError when a loss is not a finite number.
     """
-    total_steps = epochs * len(loader)
-    while gan.step < total_steps:
-        epoch, batch = divmod(gan.step, len(loader))
-        for real in loader.batches(epoch, start=batch):
-            figures = gan.train_step(real, total_steps)
+    while gan.step < epochs * len(loader):
+        epoch, done = divmod(gan.step, len(loader))
+        for batch in loader.batches(epoch, start=done):
+            figures = gan.train_step(*batch) if isinstance(batch, tuple) else gan.train_step(batch)
             for player, loss in (("discriminator", "d_loss"), ("generator", "g_loss")):
                 if not math.isfinite(figures[loss]):
                     raise DivergedError(_diverged(f"the {player}'s loss is {figures[loss]}", gan.step))

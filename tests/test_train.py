@@ -44,7 +44,7 @@ def test_discriminator_step_changes_all_of_the_discriminator_and_not_a_bit_of_th
     g_before, d_before = generator.state_dict(), discriminator.state_dict()
     real = minigan.Tensor(images(6))
     penalty = 10.0 if loss == "wasserstein" else 0.0
-    discriminator_step(generator, discriminator, optimizer, losses.LOSSES[loss], real, 8, rng, penalty)
+    discriminator_step(generator, discriminator, optimizer, losses.LOSSES[loss], real, 8, rng, None, penalty)
     assert changed(g_before, generator) == set()
     expected = set(d_before)
     if loss in ("hinge", "wasserstein"):  # while all logits are inside the margins, adding a constant to
@@ -79,7 +79,7 @@ def test_each_step_lowers_its_own_loss():
 
 def test_float32_stays_float32_through_a_whole_step():
     gan = GAN(Config(), (1, 28, 28))
-    gan.train_step(np.zeros((4, 1, 28, 28), np.float32) + 0.5, total_steps=10)
+    gan.train_step(np.zeros((4, 1, 28, 28), np.float32) + 0.5)
     arrays = gan.arrays() | {f"grad {i}": p.grad.data for i, p in enumerate(gan.generator.parameters())}
     arrays |= {f"grad {i} of D": p.grad.data for i, p in enumerate(gan.discriminator.parameters())}
     assert {array.dtype for array in arrays.values()} == {np.dtype("float32")}
@@ -161,7 +161,7 @@ def test_every_array_is_in_the_checkpoint():
     """All that a step changes must be saved, or a resumed run would differ."""
     gan = GAN(Config(), SHAPE)
     before = all_bytes(gan)
-    gan.train_step(images(8), total_steps=10)
+    gan.train_step(images(8))
     after = all_bytes(gan)
     same = {name for name in before if before[name] == after[name]}
     assert same == set()
@@ -192,7 +192,7 @@ def test_a_checkpoint_of_another_model_changes_nothing(tmp_path):
 def test_batch_norm_needs_two():
     gan = GAN(Config(batch_size=1), SHAPE)
     with pytest.raises(ValueError, match="batch of 2 or more"):
-        gan.train_step(images(1)[:, :, :4, :4], 10)
+        gan.train_step(images(1)[:, :, :4, :4])
 
 
 def test_samples_come_from_the_average_with_running_statistics():
@@ -201,5 +201,5 @@ def test_samples_come_from_the_average_with_running_statistics():
     samples = gan.sample(noise)
     assert samples.shape == (130, *SHAPE) and samples.dtype == np.float32
     np.testing.assert_allclose(samples[100:101], gan.sample(noise[100:101]), atol=1e-6)  # no batch statistics
-    gan.train_step(images(8), 10)
+    gan.train_step(images(8))
     assert not np.array_equal(samples, gan.sample(noise))

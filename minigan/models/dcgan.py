@@ -53,9 +53,9 @@ def dcgan_generator(
 
 
 def dcgan_discriminator(
-    image_shape: tuple[int, int, int], width: int, rng: np.random.Generator, norm: bool = True
+    image_shape: tuple[int, int, int], width: int, rng: np.random.Generator, outputs: int = 1, norm: bool = True
 ) -> Sequential:
-    """Images (N, *image_shape) -> a logit (N, 1). `width` is the number of channels after the first layer.
+    """Images (N, *image_shape) -> logits (N, outputs). `width` is the number of channels after the first layer.
 
     norm=False leaves batch norm out, as the gradient penalty demands.
     """
@@ -66,7 +66,7 @@ def dcgan_discriminator(
         layers += [BatchNorm2d(2 * width)] if norm else []
         layers += [LeakyReLU(0.2)]
         width *= 2
-    layers += [Flatten(), Linear(width * start**2, 1, rng=rng)]
+    layers += [Flatten(), Linear(width * start**2, outputs, rng=rng)]
     return _dcgan_weights(Sequential(*layers), rng)
 
 
@@ -74,7 +74,9 @@ def _plan(image_shape: tuple[int, int, int]) -> tuple[int, int, int]:
     """(channels, size of the smallest feature map, number of halvings from the image down to it)."""
     channels, height, width = image_shape if len(image_shape) == 3 else (0, 0, 0)
     if height != width or height not in SIZES or channels not in (1, 3):
-        raise ValueError(f"a DCGAN makes images of 1 or 3 channels and size {SIZES}, not {image_shape}")
+        raise ValueError(
+            f"a DCGAN makes images of 1 or 3 channels and size {SIZES}, not {image_shape}: choose another size"
+        )
     start = 7 if height == 28 else 4
     return channels, start, (height // start).bit_length() - 1
 

@@ -25,10 +25,12 @@ def mlp_generator(
     return Sequential(*layers)
 
 
-def mlp_discriminator(shape: tuple[int, ...], hidden: tuple[int, ...], rng: np.random.Generator) -> Sequential:
-    """(N, *shape) -> a logit (N, 1), through LeakyReLU layers of the `hidden` widths."""
+def mlp_discriminator(
+    shape: tuple[int, ...], hidden: tuple[int, ...], rng: np.random.Generator, outputs: int = 1
+) -> Sequential:
+    """(N, *shape) -> logits (N, outputs), through LeakyReLU layers of the `hidden` widths."""
     widths = (math.prod(shape), *hidden)
     layers = [Flatten()] if len(shape) > 1 else []
     for n_in, n_out in pairwise(widths):
         layers += [Linear(n_in, n_out, rng=rng), LeakyReLU(0.2)]
-    return Sequential(*layers, Linear(widths[-1], 1, rng=rng))
+    return Sequential(*layers, Linear(widths[-1], outputs, rng=rng))

@@ -14,7 +14,7 @@ def _rng(rng: np.random.Generator | None) -> np.random.Generator:
 
 def _positive(layer: str, **sizes: int) -> None:
     for name, size in sizes.items():
-        if not isinstance(size, int | np.integer) or size < 1:
+        if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
             raise ValueError(f"{layer}: {name} must be an integer of 1 or more, not {size!r}")
 
 
@@ -127,7 +127,7 @@ class _BatchNorm(Module):
         """(N, num_features, ...) -> the same shape."""
         if x.ndim != self.ndim or x.shape[1] != self.num_features:
             raise ShapeError(
-                f"{type(self).__name__} takes {self.ndim} axes and {self.num_features} channels, not an x of shape {x.shape}"
+                f"{type(self).__name__} takes x of {self.ndim} axes and {self.num_features} channels, not {x.shape}"
             )
         if not self.training:
             return self._with_running_statistics(x)

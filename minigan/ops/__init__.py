@@ -38,7 +38,7 @@ Tensor.__sub__, Tensor.__rsub__ = sub, lambda a, b: sub(b, a)
 Tensor.__mul__, Tensor.__rmul__ = mul, lambda a, b: mul(b, a)
 Tensor.__truediv__, Tensor.__rtruediv__ = div, lambda a, b: div(b, a)
 Tensor.__pow__, Tensor.__rpow__ = power, lambda a, b: power(b, a)
-Tensor.__matmul__, Tensor.__rmatmul__ = matmul, lambda a, b: matmul(Tensor(a, dtype=b.dtype), b)
+Tensor.__matmul__, Tensor.__rmatmul__ = matmul, lambda a, b: matmul(b, a)
 Tensor.__neg__, Tensor.__abs__, Tensor.__getitem__ = neg, abs, getitem
 Tensor.T = property(transpose)
 for _method in (abs, astype, exp, log, max, mean, reshape, sigmoid, sqrt, sum, tanh, transpose):

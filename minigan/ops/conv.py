@@ -82,6 +82,10 @@ def conv2d_weight(x: Tensor, y: Tensor, kernel: tuple[int, int], stride: int = 1
 
     x (N, C, H, W) the image, y (N, O, OH, OW) the upstream gradient  ->  (O, C, KH, KW).
     """
+    _check_steps(stride, padding)
+    _check_kernel(x.shape, kernel, padding)
+    if y.shape != (len(x), y.shape[1], *_output_size(x.shape, kernel, stride, padding)):
+        raise ShapeError(f"y {y.shape} is not what conv2d gives for the image {x.shape} and a kernel {kernel}")
     left_over = _left_over(x.shape, (*y.shape[:2], *kernel), stride, padding)
     return record(
         _conv_weight(x.data, y.data, kernel, stride, padding),
@@ -111,7 +115,9 @@ def unfold(x: Tensor, kernel_size: int, stride: int = 1, padding: int = 0) -> Te
 @op
 def fold(columns: Tensor, size: tuple[int, int], kernel_size: int, stride: int = 1, padding: int = 0) -> Tensor:
     """Add patches (N, C K K, L) back to the places they came from -> (N, C, *size): the derivative of unfold."""
+    _check_steps(stride, padding)
     n, ckk, _ = columns.shape
+    _check_kernel((n, 1, *size), (kernel_size, kernel_size), padding)
     c, kernel = ckk // kernel_size**2, (kernel_size, kernel_size)
     oh, ow = _output_size((n, c, *size), kernel, stride, padding)
     rows = columns.data.reshape(n, c, *kernel, oh, ow).transpose(0, 4, 5, 2, 3, 1)  # (N, OH, OW, KH, KW, C)
@@ -161,7 +167,8 @@ def _conv_weight(x: Any, y: Any, kernel: tuple[int, int], stride: int, padding: 
     def work(block: slice) -> Any:
         return rows[block].reshape(-1, o).T @ _patches(images[block], kernel, stride)
 
-    weight = reduce(np.add, for_each_block(work, _blocks(n, oh * ow * kernel[0] * kernel[1] * c)))
+    shares = for_each_block(work, _blocks(n, oh * ow * kernel[0] * kernel[1] * c))
+    weight = reduce(np.add, shares, np.zeros((o, kernel[0] * kernel[1] * c), x.dtype, like=x))
     return weight.reshape(o, *kernel, c).transpose(0, 3, 1, 2)
 
 

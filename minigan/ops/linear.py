@@ -16,8 +16,10 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
     y_ij = sum_k a_ik b_kj, so a_ik meets y_ij through b_kj:  dL/da_ik = sum_j g_ij b_kj,  that is g @ b.T,
     and in the same way dL/db = a.T @ g. Stacks that were broadcast are summed like any broadcast.
     """
+    a = a if isinstance(a, Tensor) else Tensor(a, dtype=b.dtype)
+    b = b if isinstance(b, Tensor) else Tensor(b, dtype=a.dtype)
     if a.ndim == 0 or b.ndim == 0:
-        raise ShapeError(f"matmul of shapes {a.shape} and {b.shape}: a single number has no rows; use *")
+        raise ShapeError("a single number has no rows; use *")
     if a.ndim == 1:  # a row vector: (k,) @ (..., k, m)
         y = matmul(reshape(a, (1, -1)), b)
         return reshape(y, y.shape[:-1] if b.ndim == 1 else (*y.shape[:-2], y.shape[-1]))
@@ -38,11 +40,9 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     dL/dx = g W  (N, in),   dL/dW = g^T x  (out, in),   dL/db = the sum of g over the batch  (out,).
     """
     if x.ndim != 2 or weight.ndim != 2 or x.shape[1] != weight.shape[1]:
-        raise ShapeError(
-            f"linear: x {x.shape} must be (N, in) and weight {weight.shape} must be (out, in) with the same in"
-        )
+        raise ShapeError(f"x {x.shape} must be (N, in) and weight {weight.shape} must be (out, in) with the same in")
     if bias is not None and bias.shape != weight.shape[:1]:
-        raise ShapeError(f"linear: bias {bias.shape} must be ({weight.shape[0]},) for weight {weight.shape}")
+        raise ShapeError(f"bias {bias.shape} must be ({weight.shape[0]},) for weight {weight.shape}")
     product = x.data @ weight.data.T
     if bias is not None:
         product += bias.data

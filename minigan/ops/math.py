@@ -86,10 +86,11 @@ def power(a: Any, b: Any) -> Tensor:
     def to_a(g: Tensor, y: Tensor) -> Tensor:
         if isinstance(b, float) and b == 0:
             return g * 0.0  # a^0 is constant; the formula would give 0 * a^-1, which is NaN at a = 0
-        return unbroadcast(g * b * power(a, b - 1), a)
+        base = where(np.equal(_value(b), 0), 1.0, a)  # 0 * 1 instead of 0 * a^-1
+        return unbroadcast(g * b * power(base, b - 1), a)
 
     def to_b(g: Tensor, y: Tensor) -> Tensor:
-        base = where(np.equal(_value(a), 0), 1.0, a) if isinstance(a, Tensor) else Tensor(a, dtype=b.dtype)
+        base = where(np.equal(_value(a), 0), 1.0, a) if isinstance(a, Tensor) else Tensor(a or 1.0, dtype=b.dtype)
         return unbroadcast(g * y * log(base), b)
 
     return record(_value(a) ** _value(b), (a, to_a), (b, to_b))
@@ -165,12 +166,14 @@ def leaky_relu(x: Tensor, slope: float = 0.01) -> Tensor:
     if not 0 <= slope <= 1:
         raise ValueError(f"the slope must lie between 0 and 1, not {slope}")
 
+    slope = float(slope)
+
     def to_x(g: Tensor, y: Tensor) -> Tensor:
         mask = np.multiply(x.data > 0, 1 - slope, dtype=x.dtype)  # 1 - slope or 0
         mask += slope  # 1 or slope
         return g * Tensor(mask)
 
-    return record(np.maximum(x.data, x.data * slope), (x, to_x))
+    return record(np.maximum(x.data, x.data * slope if slope else 0), (x, to_x))
 
 
 @op
@@ -216,7 +219,9 @@ def where(condition: Any, a: Any, b: Any) -> Tensor:
 def mean(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The average over `axis` (all axes by default): a sum divided by the number of terms, N."""
     y = sum(x, axis, keepdims)
-    if y.size == 0 or x.size == 0:
+    if y.size == 0:
+        return y
+    if x.size == 0:
         raise ValueError("the mean of no elements is undefined")
     return y * (y.size / x.size)
 
@@ -249,4 +254,4 @@ def logsumexp(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
 @op
 def astype(x: Tensor, dtype: Any) -> Tensor:
     """x in float32 or float64; the gradient is converted back."""
-    return record(Tensor(x, dtype=dtype).data, (x, lambda g, y: astype(g, x.dtype)))
+    return record(Tensor(x, dtype=dtype).data, (x, lambda g, y: astype(g, x.dtype)), casts=True)

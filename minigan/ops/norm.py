@@ -26,6 +26,7 @@ def batch_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> tu
     What would shift or scale the whole channel is taken out of the gradient, as normalising undoes such a change.
     """
     _check(x, weight, bias)
+    eps = float(eps)
     rows = _rows(x.data)  # (M, C)
     mu = _channel_sum(rows) / len(rows)
     centred = rows - mu

@@ -27,7 +27,11 @@ def sum(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
 def broadcast_to(x: Tensor, shape: tuple[int, ...]) -> Tensor:
     """x repeated to `shape` by NumPy's rules. The gradients of all copies of an element add up."""
     # A copy: the repeated view that NumPy returns has zero strides, and writing into it would be a trap.
-    return record(np.broadcast_to(x.data, shape).copy(), (x, lambda g, y: unbroadcast(g, x)))
+    try:
+        data = np.broadcast_to(x.data, shape).copy()
+    except ValueError:
+        raise ShapeError(f"it does not broadcast to {shape}") from None
+    return record(data, (x, lambda g, y: unbroadcast(g, x)))
 
 
 def unbroadcast(g: Tensor, x: Any) -> Tensor:
