@@ -116,11 +116,14 @@ def _sample(options: argparse.Namespace) -> int:
         raise ValueError(f"{options.output} must end in .png (a picture) or .npz (arrays)")
     gan = Run.open(options.run).gan
     noise = np.random.default_rng(options.seed).standard_normal((options.n, gan.noise_dim)).astype(np.float32)
-    samples = gan.sample(noise)
+    labels = np.arange(options.n) % max(1, gan.classes)  # the classes take turns
+    samples = gan.sample(noise, labels)
     if options.output.suffix == ".png":
         content = plots.to_bytes(plots.image_grid(samples) if samples.ndim == 4 else plots.scatter(samples))
     else:
         arrays = {"images": plots.to_uint8(samples)} if samples.ndim == 4 else {"points": samples}
+        if gan.classes:
+            arrays["labels"] = labels
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **arrays, noise=noise)
         content = buffer.getvalue()

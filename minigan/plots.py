@@ -56,7 +56,11 @@ def loss_curves(metrics: list[dict[str, float]]) -> Image.Image:
         (bottom, "d_fake", "D(fake)"),
     )
     for axes, key, label in lines:
-        axes.plot(steps, [m[key] for m in metrics], lw=0.8, label=label)
+        values = np.array([m[key] for m in metrics])
+        window = np.ones(min(len(values), 25))  # the mean over some 25 steps, and each step faintly behind it
+        smooth = np.convolve(values, window, "same") / np.convolve(np.ones(len(values)), window, "same")
+        (line,) = axes.plot(steps, smooth, label=label)
+        axes.plot(steps, values, color=line.get_color(), lw=0.5, alpha=0.3)
     top.set_ylabel("loss")
     bottom.set_ylabel("mean belief that it is real")
     bottom.set_ylim(0, 1)
