@@ -41,6 +41,7 @@ def write_file(path: Path, content: Any) -> None:
             file.flush()
             os.fsync(file.fileno())  # on the disk before it takes the name
         os.replace(beside, path)
-    except OSError:
+    except OSError as error:
         beside.unlink(missing_ok=True)
+        error.filename = str(path)  # a full disk does not say which file it was
         raise

@@ -8,6 +8,7 @@ import errno
 import io
 import itertools
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit code: 0 done, 2 bad input or failed, 130 stopped with Ctrl-C."""
     options = _parser().parse_args(arguments)
     try:
-        return options.command(options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # an overflow ends in DivergedError, which says more
+            return options.command(options)
     except KeyboardInterrupt:
         return 130
     except OSError as error:

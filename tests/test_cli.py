@@ -1,7 +1,6 @@
 """The command line: runs, their folders, going on after Ctrl-C and kill -9, and bad input."""
 
 import json
-import os
 import random
 import resource
 import shutil
@@ -220,7 +219,6 @@ def test_an_output_that_cannot_be_written(capsys, data, tmp_path):
     assert "exists already" in fails(capsys, "train", *options(data), "--output", tmp_path / "file")
     assert "directory" in fails(capsys, "train", *options(data), "--output", tmp_path / "file" / "run")
     assert (tmp_path / "file").read_text() == "mine"
-    assert "annot" in fails(capsys, "train", *options(data), "--output", "/proc/run") or os.geteuid() != 0
 
 
 def test_a_damaged_checkpoint(capsys, finished, tmp_path):
