@@ -248,20 +248,23 @@ CHECKS = {
 CASES = [pytest.param(*case, id=f"{name}-{i}") for name, cases in CHECKS.items() for i, case in enumerate(cases)]
 
 
+PUBLIC = {name for name, value in vars(ops).items() if inspect.isfunction(value) and not name.startswith("_")}
+
+
 def test_every_public_op_has_checks():
-    assert sorted(CHECKS) == sorted(ops.__all__)
+    assert set(CHECKS) == PUBLIC and len(PUBLIC) == 36
     assert all(CHECKS.values())
 
 
 def test_every_op_that_is_written_is_public():
-    modules = {inspect.getmodule(getattr(ops, name)) for name in ops.__all__}
+    modules = {inspect.getmodule(getattr(ops, name)) for name in PUBLIC}
     written = {
         name
         for module in modules
         for name, function in vars(module).items()
         if hasattr(function, "__wrapped__") and not name.startswith("_")
     }
-    assert written == set(ops.__all__)
+    assert written == PUBLIC
 
 
 @pytest.mark.parametrize(("op", "reference", "arrays"), CASES)

@@ -166,7 +166,6 @@ class LeakyReLU(Module):
         self.negative_slope = negative_slope
 
     def forward(self, x: Tensor) -> Tensor:
-        """Any shape -> the same shape."""
         return ops.leaky_relu(x, self.negative_slope)
 
 
@@ -174,7 +173,6 @@ class ReLU(Module):
     """max(x, 0), element by element."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Any shape -> the same shape."""
         return ops.relu(x)
 
 
@@ -182,7 +180,6 @@ class Tanh(Module):
     """tanh x, element by element, in (-1, 1)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Any shape -> the same shape."""
         return ops.tanh(x)
 
 
@@ -190,7 +187,6 @@ class Sigmoid(Module):
     """1 / (1 + e^-x), element by element, in (0, 1)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Any shape -> the same shape."""
         return ops.sigmoid(x)
 
 

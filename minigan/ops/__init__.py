@@ -3,34 +3,16 @@
 Tensor stands below the operations and cannot know them, so its operators and methods are hung on it here.
 """
 
-from minigan.ops.conv import conv2d, conv2d_weight, conv_transpose2d, fold, unfold
-from minigan.ops.linear import linear, matmul
-from minigan.ops.math import (
-    abs,
-    add,
-    astype,
-    div,
-    exp,
-    leaky_relu,
-    log,
-    logsumexp,
-    max,
-    maximum,
-    mean,
-    minimum,
-    mul,
-    neg,
-    power,
-    relu,
-    sigmoid,
-    softplus,
-    sqrt,
-    sub,
-    tanh,
-    where,
-)
-from minigan.ops.norm import batch_norm
+# fmt: off
+# ruff: noqa: F401, I001  (short lists, rather than a name a line)
 from minigan.ops.shape import broadcast_to, concatenate, getitem, reshape, sum, transpose
+from minigan.ops.math import add, div, mul, neg, power, sub
+from minigan.ops.math import abs, exp, log, maximum, minimum, sqrt, where
+from minigan.ops.math import leaky_relu, relu, sigmoid, softplus, tanh
+from minigan.ops.math import astype, logsumexp, max, mean
+from minigan.ops.linear import linear, matmul
+from minigan.ops.conv import conv2d, conv2d_weight, conv_transpose2d, fold, unfold
+from minigan.ops.norm import batch_norm
 from minigan.tensor import Tensor
 
 Tensor.__add__, Tensor.__radd__ = add, lambda a, b: add(b, a)
@@ -43,42 +25,3 @@ Tensor.__neg__, Tensor.__abs__, Tensor.__getitem__ = neg, abs, getitem
 Tensor.T = property(transpose)
 for _method in (abs, astype, exp, log, max, mean, reshape, sigmoid, sqrt, sum, tanh, transpose):
     setattr(Tensor, _method.__name__, _method)
-
-__all__ = [
-    "abs",
-    "add",
-    "astype",
-    "batch_norm",
-    "broadcast_to",
-    "concatenate",
-    "conv2d",
-    "conv2d_weight",
-    "conv_transpose2d",
-    "div",
-    "exp",
-    "fold",
-    "getitem",
-    "leaky_relu",
-    "linear",
-    "log",
-    "logsumexp",
-    "matmul",
-    "max",
-    "maximum",
-    "mean",
-    "minimum",
-    "mul",
-    "neg",
-    "power",
-    "relu",
-    "reshape",
-    "sigmoid",
-    "softplus",
-    "sqrt",
-    "sub",
-    "sum",
-    "tanh",
-    "transpose",
-    "unfold",
-    "where",
-]

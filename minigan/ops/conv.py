@@ -36,7 +36,7 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 
     """
     _check(x, weight, bias, stride, padding, axes=(1, 0))
     _check_kernel(x.shape, weight.shape[2:], padding)
-    left_over = _left_over(x.shape, weight.shape, stride, padding)
+    left_over = _left_over(x.shape, weight.shape[2:], stride, padding)
     return record(
         _with_bias(_conv(x.data, weight.data, stride, padding), bias),
         (x, lambda g, y: conv_transpose2d(g, weight, None, stride, padding, left_over)),
@@ -63,9 +63,7 @@ def conv_transpose2d(
     extra = (output_padding,) * 2 if isinstance(output_padding, int) else tuple(output_padding)
     if not all(0 <= e < stride for e in extra):
         raise ShapeError(f"output_padding {output_padding} must be below the stride, {stride}")
-    size = [
-        (n - 1) * stride - 2 * padding + k + e for n, k, e in zip(x.shape[2:], weight.shape[2:], extra, strict=True)
-    ]
+    size = [(x.shape[2 + i] - 1) * stride - 2 * padding + weight.shape[2 + i] + extra[i] for i in (0, 1)]
     if min(size) < 1:
         raise ShapeError(f"padding {padding} leaves no output")
     return record(
@@ -86,7 +84,7 @@ def conv2d_weight(x: Tensor, y: Tensor, kernel: tuple[int, int], stride: int = 1
     _check_kernel(x.shape, kernel, padding)
     if y.shape != (len(x), y.shape[1], *_output_size(x.shape, kernel, stride, padding)):
         raise ShapeError(f"y {y.shape} is not what conv2d gives for the image {x.shape} and a kernel {kernel}")
-    left_over = _left_over(x.shape, (*y.shape[:2], *kernel), stride, padding)
+    left_over = _left_over(x.shape, kernel, stride, padding)
     return record(
         _conv_weight(x.data, y.data, kernel, stride, padding),
         (x, lambda g, w: conv_transpose2d(y, g, None, stride, padding, left_over)),
@@ -121,9 +119,9 @@ def fold(columns: Tensor, size: tuple[int, int], kernel_size: int, stride: int =
     c, kernel = ckk // kernel_size**2, (kernel_size, kernel_size)
     oh, ow = _output_size((n, c, *size), kernel, stride, padding)
     rows = columns.data.reshape(n, c, *kernel, oh, ow).transpose(0, 4, 5, 2, 3, 1)  # (N, OH, OW, KH, KW, C)
-    squares = _zero_squares(rows.shape, size, stride, padding, like=rows)
-    _add_patches(squares, rows)
-    return record(_crop(squares, size, padding), (columns, lambda g, y: unfold(g, kernel_size, stride, padding)))
+    images = np.zeros((n, size[0] + 2 * padding, size[1] + 2 * padding, c), rows.dtype, like=rows)
+    _add_patches(images, rows, stride)
+    return record(_crop(images, padding), (columns, lambda g, y: unfold(g, kernel_size, stride, padding)))
 
 
 # --- the array functions under the operations; images are channels last here, (N, H, W, C) ------------------
@@ -148,14 +146,14 @@ def _conv_transpose(y: Any, weight: Any, stride: int, padding: int, size: Sequen
     n, o, oh, ow = y.shape
     _, c, kh, kw = weight.shape
     rows, kernels = _channels_last(y), weight.transpose(0, 2, 3, 1).reshape(o, -1)
-    squares = _zero_squares((n, oh, ow, kh, kw, c), size, stride, padding, like=y)
+    images = np.zeros((n, size[0] + 2 * padding, size[1] + 2 * padding, c), y.dtype, like=y)
 
     def work(block: slice) -> None:
         patches = rows[block].reshape(-1, o) @ kernels
-        _add_patches(squares[block], patches.reshape(-1, oh, ow, kh, kw, c))
+        _add_patches(images[block], patches.reshape(-1, oh, ow, kh, kw, c), stride)
 
     for_each_block(work, _blocks(n, oh * ow * kh * kw * c))
-    return _crop(squares, size, padding)
+    return _crop(images, padding)
 
 
 def _conv_weight(x: Any, y: Any, kernel: tuple[int, int], stride: int, padding: int) -> Any:
@@ -179,38 +177,16 @@ def _patches(images: Any, kernel: tuple[int, int], stride: int) -> Any:
     return windows.reshape(-1, kernel[0] * kernel[1] * images.shape[3])  # the copy happens here
 
 
-def _zero_squares(shape: tuple[int, ...], size: Sequence[int], stride: int, padding: int, like: Any) -> Any:
-    """A padded image of zeros for `_add_patches`, cut into stride-sized squares: (N, H / s, s, W / s, s, C).
+def _add_patches(images: Any, patches: Any, stride: int) -> None:
+    """Add patches (N, OH, OW, KH, KW, C) to the places in images (N, H, W, C) that they were cut from.
 
-    `shape` is the shape of the patches, (N, OH, OW, KH, KW, C), and `size` that of the image without padding.
-    """
-    n, oh, ow, kh, kw, c = shape
-    down, across = (
-        max(-(-(length + 2 * padding) // stride), outputs - 1 - (-k // stride))  # -(-a // b) rounds up
-        for length, outputs, k in zip(size, (oh, ow), (kh, kw), strict=True)
-    )
-    return np.zeros((n, down, stride, across, stride, c), like.dtype, like=like)
-
-
-def _add_patches(squares: Any, patches: Any) -> None:
-    """Add patches (N, OH, OW, KH, KW, C) to the places in the image that they were cut from.
-
-    Pixel (k, l) of patch (i, j) belongs at (s i + k, s j + l). Those of one stride-sized square of the kernel
-    land side by side without overlap, so each square is one addition: 4 of them for kernel 4 and stride 2.
+    Pixel (k, l) of patch (i, j) belongs at (s i + k, s j + l). For one (k, l) no two patches overlap, so each
+    pixel of the kernel is one addition of shifted images, with a step of s.
     """
     _, oh, ow, kh, kw, _ = patches.shape
-    s = squares.shape[2]
-    for i, k in enumerate(range(0, kh, s)):
-        for j, m in enumerate(range(0, kw, s)):
-            part = patches[:, :, :, k : k + s, m : m + s].transpose(0, 1, 3, 2, 4, 5)  # (N, OH, a, OW, b, C)
-            squares[:, i : i + oh, : part.shape[2], j : j + ow, : part.shape[4]] += part
-
-
-def _crop(squares: Any, size: Sequence[int], padding: int) -> Any:
-    """Squares back to images (N, C, H, W), without the padding."""
-    n, down, s, across, _, c = squares.shape
-    images = squares.reshape(n, down * s, across * s, c)
-    return _channels_first(images[:, padding : padding + size[0], padding : padding + size[1]])
+    for k in range(kh):
+        for m in range(kw):
+            images[:, k : k + oh * stride : stride, m : m + ow * stride : stride] += patches[:, :, :, k, m]
 
 
 def _pad(images: Any, padding: int) -> Any:
@@ -221,6 +197,12 @@ def _pad(images: Any, padding: int) -> Any:
     padded = np.zeros((n, h + 2 * padding, w + 2 * padding, c), images.dtype, like=images)
     padded[:, padding:-padding, padding:-padding] = images
     return padded
+
+
+def _crop(images: Any, padding: int) -> Any:
+    """Padded images (N, H, W, C) -> (N, C, H, W) without the padding: undoes `_pad` and `_channels_last`."""
+    h, w = images.shape[1:3]
+    return _channels_first(images[:, padding : h - padding, padding : w - padding])
 
 
 def _blocks(n: int, floats_per_image: int) -> Iterator[slice]:
@@ -243,14 +225,14 @@ def _channels_first(x: Any) -> Any:
 
 def _output_size(shape: tuple[int, ...], kernel: Sequence[int], stride: int, padding: int) -> tuple[int, int]:
     """(OH, OW): how many places a kernel has in an image of shape (N, C, H, W)."""
-    oh, ow = ((n + 2 * padding - k) // stride + 1 for n, k in zip(shape[2:], kernel, strict=True))
-    return oh, ow
+    h, w = shape[2] + 2 * padding, shape[3] + 2 * padding
+    return (h - kernel[0]) // stride + 1, (w - kernel[1]) // stride + 1
 
 
-def _left_over(shape: tuple[int, ...], weight: tuple[int, ...], stride: int, padding: int) -> tuple[int, int]:
+def _left_over(shape: tuple[int, ...], kernel: Sequence[int], stride: int, padding: int) -> tuple[int, int]:
     """Rows and columns at the border that no kernel reaches: the output_padding that gives them back."""
-    h, w = ((n + 2 * padding - k) % stride for n, k in zip(shape[2:], weight[2:], strict=True))
-    return h, w
+    h, w = shape[2] + 2 * padding, shape[3] + 2 * padding
+    return (h - kernel[0]) % stride, (w - kernel[1]) % stride
 
 
 def _with_bias(y: Any, bias: Tensor | None) -> Any:
