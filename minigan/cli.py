@@ -76,7 +76,9 @@ def _train(options: argparse.Namespace) -> int:
         run, data = _resumed(given)
     else:
         run, data = _new(given)
-    print(f"generator {run.gan.generator!r}\ndiscriminator {run.gan.discriminator!r}")
+    gan = run.gan
+    print(f"generator\n{gan.generator.summary((gan.noise_dim + gan.classes,))}")
+    print(f"discriminator\n{gan.discriminator.summary(run.shape)}")
     print(f"{run.count:,} samples of shape {run.shape}; the results go to {run.folder}")
     finished = run.train(*data)
     if not finished:

@@ -17,7 +17,8 @@ from threadpoolctl import ThreadpoolController
 THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 _pool = ThreadPoolExecutor(max(1, THREADS - 1), thread_name_prefix="minigan")  # starts threads when first needed
-os.register_at_fork(after_in_child=lambda: globals().update(_pool=ThreadPoolExecutor(max(1, THREADS - 1))))
+if hasattr(os, "register_at_fork"):  # a forked process has none of its parent's threads: it needs a new pool
+    os.register_at_fork(after_in_child=lambda: globals().update(_pool=ThreadPoolExecutor(max(1, THREADS - 1))))
 
 
 def for_each_block(work: Callable[[Any], Any], blocks: Iterable[Any]) -> list[Any]:

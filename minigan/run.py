@@ -72,7 +72,8 @@ class Run:
             (unfinished / part).mkdir(parents=True, exist_ok=True)
         settings = asdict(config) | {"shape": run.shape, "count": run.count, "classes": classes}
         write_file(unfinished / "config.json", json.dumps(settings, indent=2) + "\n")
-        run.save(samples)
+        run.write_picture("frames/0000000.png", samples)
+        run.save()
         if folder.exists():
             folder.rmdir()  # it is empty
         unfinished.rename(folder)
@@ -114,18 +115,20 @@ class Run:
                 bar.set_description(f"epoch {(gan.step - 1) // len(loader) + 1}/{epochs}", refresh=False)
                 bar.set_postfix_str(_in_words(figures), refresh=False)
                 bar.update(loader.batch_size)
-                if gan.step % len(loader) == 0:
-                    self._write_picture(f"epochs/epoch_{gan.step // len(loader):03d}.png", samples)
-                if gan.step % max(1, total // FRAMES) == 0 or gan.step % len(loader) == 0 or pressed:
-                    self.save(samples)
+                epoch_ends, frame_due = gan.step % len(loader) == 0, gan.step % max(1, total // FRAMES) == 0
+                if epoch_ends:
+                    self.write_picture(f"epochs/epoch_{gan.step // len(loader):03d}.png", samples)
+                if frame_due:
+                    self.write_picture(f"frames/{gan.step:07d}.png", samples)
+                if epoch_ends or frame_due or pressed:
+                    self.save()
                 if pressed:
                     break
         self._write_pictures(samples)
         return gan.step == total
 
-    def save(self, samples: np.ndarray) -> None:
-        """Write the checkpoint, and before it whatever must be there when a run goes on from that checkpoint."""
-        self._write_picture(f"frames/{self.gan.step:07d}.png", samples)
+    def save(self) -> None:
+        """Write the checkpoint, and before it the figures up to it."""
         write_file(self.folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in self.metrics))
         self.gan.save(self.checkpoint)
 
@@ -134,13 +137,14 @@ class Run:
         lines = (self.folder / "metrics.jsonl").read_text().splitlines()
         return [line for line in map(json.loads, lines) if line["step"] <= self.gan.step]
 
-    def _write_picture(self, name: str, samples: np.ndarray) -> None:
+    def write_picture(self, name: str, samples: np.ndarray) -> None:
+        """Draw what the generator makes of the fixed noise; points, over some real ones from `samples`."""
         fakes = self.gan.sample(self.fixed_noise)
         picture = plots.image_grid(fakes) if fakes.ndim == 4 else plots.scatter(fakes, samples[: len(fakes)])
         write_file(self.folder / name, plots.to_bytes(picture))
 
     def _write_pictures(self, samples: np.ndarray) -> None:
-        self._write_picture("samples.png", samples)
+        self.write_picture("samples.png", samples)
         if self.metrics:
             write_file(self.folder / "losses.png", plots.to_bytes(plots.loss_curves(self.metrics)))
         frames = [Image.open(path) for path in sorted((self.folder / "frames").glob("*.png"))]
