@@ -17,8 +17,6 @@ from threadpoolctl import ThreadpoolController
 THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 _pool = ThreadPoolExecutor(max(1, THREADS - 1), thread_name_prefix="minigan")  # starts threads when first needed
-if hasattr(os, "register_at_fork"):  # a forked process has none of its parent's threads: it needs a new pool
-    os.register_at_fork(after_in_child=lambda: globals().update(_pool=ThreadPoolExecutor(max(1, THREADS - 1))))
 
 
 def for_each_block(work: Callable[[Any], Any], blocks: Iterable[Any]) -> list[Any]:
@@ -54,16 +52,33 @@ class _OneBlasThread:
         with self.lock:
             if self.inside == 0:
                 self.before = [library.num_threads for library in self.libraries]
-                for library in self.libraries:
-                    library.set_num_threads(1)
+                self._set([1] * len(self.libraries))
             self.inside += 1
 
     def __exit__(self, *exception: object) -> None:
         with self.lock:
             self.inside -= 1
             if self.inside == 0:
-                for library, threads in zip(self.libraries, self.before, strict=True):
-                    library.set_num_threads(threads)
+                self._set(self.before)
+
+    def _set(self, counts: list[int]) -> None:
+        for library, count in zip(self.libraries, counts, strict=True):
+            # newer versions of threadpoolctl let only the first thread that asks set OpenBLAS, and ignores all others in silence.
+            # It is the last of our threads to leave that must put the setting back, and our lock keeps order.
+            if hasattr(library, "clear_controlling_thread"):
+                library.clear_controlling_thread(force=True)
+            library.set_num_threads(count)
 
 
 one_blas_thread = _OneBlasThread()
+
+
+def _after_fork() -> None:
+    """A forked process has none of its parent's threads, and a lock that one of them held would stay locked."""
+    global _pool
+    _pool = ThreadPoolExecutor(max(1, THREADS - 1), thread_name_prefix="minigan")
+    one_blas_thread.lock, one_blas_thread.inside = threading.Lock(), 0
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+    os.register_at_fork(after_in_child=_after_fork)

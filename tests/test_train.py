@@ -1,5 +1,9 @@
 """The training steps, the loop, and going on from a checkpoint."""
 
+import multiprocessing
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -203,3 +207,23 @@ def test_samples_come_from_the_average_with_running_statistics():
     np.testing.assert_allclose(samples[100:101], gan.sample(noise[100:101]), atol=1e-6)  # no batch statistics
     gan.train_step(images(8))
     assert not np.array_equal(samples, gan.sample(noise))
+
+
+def test_threads_and_forks_train_as_if_alone():
+    """Two models in two threads, and one in a forked process while a thread trains, give the same bytes as alone."""
+
+    def trained(seed):
+        gan = GAN(Config(seed=seed), (1, 28, 28))
+        for _ in range(2):
+            gan.train_step(np.full((32, 1, 28, 28), 0.5, np.float32))
+        return all_bytes(gan)
+
+    alone = [trained(1), trained(2)]
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(trained, (1, 2))) == alone
+        busy = pool.submit(lambda: [trained(2) for _ in range(4)])
+        process = multiprocessing.get_context("fork").Process(target=lambda: sys.exit(trained(1) != alone[0]))
+        process.start()
+        process.join(60)
+        assert process.exitcode == 0
+        assert busy.result()[-1] == alone[1]
