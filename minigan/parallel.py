@@ -63,8 +63,8 @@ class _OneBlasThread:
 
     def _set(self, counts: list[int]) -> None:
         for library, count in zip(self.libraries, counts, strict=True):
-            # newer versions of threadpoolctl let only the first thread that asks set OpenBLAS, and ignores all others in silence.
-            # It is the last of our threads to leave that must put the setting back, and our lock keeps order.
+            # Newer versions of threadpoolctl let only the first thread that asks change OpenBLAS's setting, and
+            # ignore all others in silence. Here the last thread to leave puts it back, and our lock keeps order.
             if hasattr(library, "clear_controlling_thread"):
                 library.clear_controlling_thread(force=True)
             library.set_num_threads(count)
