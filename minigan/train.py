@@ -12,6 +12,7 @@ import numpy as np
 
 from minigan import backend, losses
 from minigan.checkpoint import load_checkpoint, save_checkpoint
+from minigan.checks import check_integer
 from minigan.data import DataLoader
 from minigan.models import dcgan_discriminator, dcgan_generator, mlp_discriminator, mlp_generator
 from minigan.nn import Module, Sequential
@@ -130,10 +131,9 @@ class Config:
 
     def __post_init__(self) -> None:
         """Raise ValueError for settings that cannot work."""
-        for name, least in (("size", 1), ("epochs", 1), ("batch_size", 1), ("seed", 0)):
-            value = getattr(self, name)
-            if not (isinstance(value, int) and value >= least) and (name, value) != ("size", None):
-                raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
+        for name, low in (("size", 1), ("epochs", 1), ("batch_size", 1), ("seed", 0)):
+            if (name, self.size) != ("size", None):
+                check_integer(name, getattr(self, name), low)
         for name in ("lr_g", "lr_d"):
             if not (isinstance(getattr(self, name), int | float) and 0 <= getattr(self, name) < math.inf):
                 raise ValueError(

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from .checks import check_integer
-from .idx import read_idx_images, scale_pixels
+from minigan.checks import check_integer
+from minigan.data.idx import read_idx_images, scale_pixels
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # the brightness of red, green and blue (ITU-R BT.601)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .checks import check_integer
+from minigan.checks import check_integer
 
 
 class DataLoader:

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.random import Generator
 
-from .checks import check_integer
-from .images import open_picture
+from minigan.checks import check_integer
+from minigan.data.images import open_picture
 
 Floats = Sequence[float]
 _angles, _ticks = np.arange(8) * 2 * np.pi / 8, np.arange(-4, 5, 2)

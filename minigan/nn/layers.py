@@ -3,6 +3,7 @@
 import numpy as np
 
 from minigan import ops
+from minigan.checks import check_integer
 from minigan.nn import init
 from minigan.nn.module import Module, Parameter
 from minigan.tensor import ShapeError, Tensor
@@ -12,16 +13,9 @@ def _rng(rng: np.random.Generator | None) -> np.random.Generator:
     return np.random.default_rng() if rng is None else rng
 
 
-def _positive(layer: str, **sizes: int) -> None:
+def _check(layer: str, low: int, **sizes: int) -> None:
     for name, size in sizes.items():
-        if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
-            raise ValueError(f"{layer}: {name} must be an integer of 1 or more, not {size!r}")
-
-
-def _not_negative(layer: str, **sizes: int) -> None:
-    for name, size in sizes.items():
-        if not isinstance(size, int | np.integer) or size < 0:
-            raise ValueError(f"{layer}: {name} must be an integer of 0 or more, not {size!r}")
+        check_integer(f"{layer}: {name}", size, low)
 
 
 class Linear(Module):
@@ -30,7 +24,7 @@ class Linear(Module):
     def __init__(
         self, in_features: int, out_features: int, bias: bool = True, rng: np.random.Generator | None = None
     ) -> None:
-        _positive("Linear", in_features=in_features, out_features=out_features)
+        _check("Linear", 1, in_features=in_features, out_features=out_features)
         self.in_features, self.out_features = in_features, out_features
         self.weight = Parameter(init.he_normal((out_features, in_features), _rng(rng), fan_in=in_features))
         self.bias = Parameter(np.zeros(out_features, np.float32)) if bias else None
@@ -53,8 +47,8 @@ class Conv2d(Module):
         bias: bool = True,
         rng: np.random.Generator | None = None,
     ) -> None:
-        _positive("Conv2d", in_channels=in_channels, out_channels=out_channels, kernel_size=kernel_size, stride=stride)
-        _not_negative("Conv2d", padding=padding)
+        _check("Conv2d", 1, in_channels=in_channels, out_channels=out_channels, kernel_size=kernel_size, stride=stride)
+        _check("Conv2d", 0, padding=padding)
         self.in_channels, self.out_channels, self.kernel_size = in_channels, out_channels, kernel_size
         self.stride, self.padding = int(stride), int(padding)
         shape = (out_channels, in_channels, kernel_size, kernel_size)
@@ -81,8 +75,8 @@ class ConvTranspose2d(Module):
         rng: np.random.Generator | None = None,
     ) -> None:
         name = "ConvTranspose2d"
-        _positive(name, in_channels=in_channels, out_channels=out_channels, kernel_size=kernel_size, stride=stride)
-        _not_negative(name, padding=padding, output_padding=output_padding)
+        _check(name, 1, in_channels=in_channels, out_channels=out_channels, kernel_size=kernel_size, stride=stride)
+        _check(name, 0, padding=padding, output_padding=output_padding)
         self.in_channels, self.out_channels, self.kernel_size = in_channels, out_channels, kernel_size
         self.stride, self.padding, self.output_padding = int(stride), int(padding), int(output_padding)
         shape = (in_channels, out_channels, kernel_size, kernel_size)
@@ -112,7 +106,7 @@ class _BatchNorm(Module):
     ndim: int
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
-        _positive(type(self).__name__, num_features=num_features)
+        _check(type(self).__name__, 1, num_features=num_features)
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.weight, self.bias = (
             Parameter(np.ones(num_features, np.float32)),
