@@ -68,8 +68,7 @@ class Run:
         unfinished = folder.with_name(folder.name + ".part")  # takes its name when complete, even if we are killed
         classes = 0 if labels is None else int(labels.max()) + 1
         run = cls(unfinished, config, samples.shape[1:], len(samples), classes)
-        for part in ("epochs", "frames"):
-            (unfinished / part).mkdir(parents=True, exist_ok=True)
+        unfinished.mkdir(parents=True, exist_ok=True)
         settings = asdict(config) | {"shape": run.shape, "count": run.count, "classes": classes}
         write_file(unfinished / "config.json", json.dumps(settings, indent=2) + "\n")
         run.write_picture("frames/0000000.png", samples)
@@ -134,13 +133,18 @@ class Run:
 
     def _read_metrics(self) -> list[dict[str, float]]:
         """The lines up to the checkpoint: a killed run may have written some more."""
-        lines = (self.folder / "metrics.jsonl").read_text().splitlines()
-        return [line for line in map(json.loads, lines) if line["step"] <= self.gan.step]
+        path = self.folder / "metrics.jsonl"
+        try:
+            metrics = [json.loads(line) for line in path.read_text().splitlines()]
+            return [line for line in metrics if line["step"] <= self.gan.step]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path} is damaged ({error}): empty it to go on without its figures") from None
 
     def write_picture(self, name: str, samples: np.ndarray) -> None:
         """Draw what the generator makes of the fixed noise; points, over some real ones from `samples`."""
         fakes = self.gan.sample(self.fixed_noise)
         picture = plots.image_grid(fakes) if fakes.ndim == 4 else plots.scatter(fakes, samples[: len(fakes)])
+        (self.folder / name).parent.mkdir(exist_ok=True)
         write_file(self.folder / name, plots.to_bytes(picture))
 
     def _write_pictures(self, samples: np.ndarray) -> None:
@@ -148,7 +152,8 @@ class Run:
         if self.metrics:
             write_file(self.folder / "losses.png", plots.to_bytes(plots.loss_curves(self.metrics)))
         frames = [Image.open(path) for path in sorted((self.folder / "frames").glob("*.png"))]
-        write_file(self.folder / "training.gif", plots.animation(frames))
+        if frames:
+            write_file(self.folder / "training.gif", plots.animation(frames))
 
 
 def _in_words(figures: dict[str, float]) -> str:

@@ -233,6 +233,17 @@ def test_a_damaged_config(capsys, finished, tmp_path):
         assert "config.json" in fails(capsys, "train", "--resume", tmp_path / "r")
 
 
+def test_damaged_figures_and_lost_frames(capsys, finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "r")
+    shutil.rmtree(tmp_path / "r" / "frames")
+    assert main(["train", "--resume", str(tmp_path / "r")]) == 0
+    for text in ("{", "[]\n", "5\n", '{"stop": 3}\n'):
+        (tmp_path / "r" / "metrics.jsonl").write_text(text)
+        assert "metrics.jsonl is damaged" in fails(capsys, "train", "--resume", tmp_path / "r")
+    (tmp_path / "r" / "metrics.jsonl").write_text("")
+    assert main(["train", "--resume", str(tmp_path / "r")]) == 0
+
+
 def test_a_checkpoint_of_another_model(capsys, data, finished, tmp_path):
     assert main(["train", *options(data, 1), "--model", "mlp", "--output", str(tmp_path / "mlp")]) == 0
     shutil.copy(finished / "checkpoint.safetensors", tmp_path / "mlp")
