@@ -120,7 +120,7 @@ def _sample(options: argparse.Namespace) -> int:
     if options.output.suffix not in (".png", ".npz"):
         raise ValueError(f"{options.output} must end in .png (a picture) or .npz (arrays)")
     gan = Run.open(options.run).gan
-    noise = np.random.default_rng(options.seed).standard_normal((options.n, gan.noise_dim)).astype(np.float32)
+    noise = np.random.default_rng(options.seed).standard_normal((options.n, gan.noise_dim), dtype=np.float32)
     labels = np.arange(options.n) % max(1, gan.classes)  # the classes take turns
     samples = gan.sample(noise, labels)
     if options.output.suffix == ".png":

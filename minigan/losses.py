@@ -22,6 +22,8 @@ def bce_with_logits(logits: Tensor, target: float) -> Tensor:
     With x the logit this is t softplus(-x) + (1 - t) softplus(x), and its gradient is (D - t) / N: how wrong the
     belief is. (The shorter softplus(x) - t x is the same number, but cancels to 0 where D is sure and right.)
     """
+    if not 0 <= target <= 1:
+        raise ValueError(f"the target must lie between 0 and 1, not {target}")
     return mean(softplus(-logits) * target + softplus(logits) * (1 - target))
 
 
@@ -33,7 +35,7 @@ class minimax:  # noqa: N801
 
     @staticmethod
     def discriminator(real: Tensor, fake: Tensor, label_smoothing: float = 0.0) -> Tensor:
-        """-V. Gradient: (D - 1) / N at a real logit, D / N at a fake one.
+        """-V. Gradient: (D - 1) / N at a real logit (D - 1 + label_smoothing), D / N at a fake one.
 
         `label_smoothing` of 0.1 makes the reals' target 0.9, so that a too certain D is pulled back. It is
         one-sided: a target above 0 for fakes would reward G for staying where it is (Salimans et al., 2016).

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minigan.nn import Parameter
+from minigan.tensor import Tensor
 
 
 class Optimizer:
@@ -20,6 +21,10 @@ class Optimizer:
         self.parameters = list(parameters)
         if not self.parameters:
             raise ValueError(f"{type(self).__name__} was given no parameters")
+        if not all(isinstance(p, Tensor) and p.requires_grad and not p.parents for p in self.parameters):
+            raise TypeError(f"{type(self).__name__} takes a list of parameters, such as model.parameters()")
+        if len(set(self.parameters)) < len(self.parameters):
+            raise ValueError(f"{type(self).__name__} was given the same parameter twice")
         if not 0 <= lr < float("inf"):
             raise ValueError(f"the learning rate must be a number of 0 or more, not {lr}")
         self.lr = lr

@@ -22,7 +22,7 @@ _pool = ThreadPoolExecutor(max(1, THREADS - 1), thread_name_prefix="minigan")  #
 def for_each_block(work: Callable[[Any], Any], blocks: Iterable[Any]) -> list[Any]:
     """`[work(block) for block in blocks]`, with the blocks shared out over the cores.
 
-    The calls must not write to the same memory. An error in any of them is raised here.
+    The calls must not write to the same memory, nor call this function again. An error in any of them is raised here.
     """
     blocks = list(blocks)
     if THREADS == 1 or len(blocks) <= 1:
@@ -57,7 +57,7 @@ class _OneBlasThread:
 
     def __exit__(self, *exception: object) -> None:
         with self.lock:
-            self.inside -= 1
+            self.inside = max(0, self.inside - 1)  # it may have been reset by a fork in between
             if self.inside == 0:
                 self._set(self.before)
 
@@ -76,6 +76,8 @@ one_blas_thread = _OneBlasThread()
 def _after_fork() -> None:
     """A forked process has none of its parent's threads, and a lock that one of them held would stay locked."""
     global _pool
+    if one_blas_thread.inside:
+        one_blas_thread._set(one_blas_thread.before)
     _pool = ThreadPoolExecutor(max(1, THREADS - 1), thread_name_prefix="minigan")
     one_blas_thread.lock, one_blas_thread.inside = threading.Lock(), 0
 

@@ -82,10 +82,7 @@ def animation(frames: list[Image.Image], seconds: float = 8.0) -> bytes:
     """The frames one after the other as a GIF file's content; the last one stays for two seconds."""
     buffer = io.BytesIO()
     durations = [round(1000 * seconds / len(frames))] * (len(frames) - 1) + [2000]
-    frames = [
-        frame.convert("L") if frame.mode == "L" else frame.convert("P", palette=Image.Palette.ADAPTIVE)
-        for frame in frames
-    ]
+    frames = [frame if frame.mode == "L" else frame.convert("P", palette=Image.Palette.ADAPTIVE) for frame in frames]
     frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0)
     return buffer.getvalue()
 

@@ -10,6 +10,7 @@ once at every node:
 This is reverse-mode differentiation, "backprop" (Rumelhart, Hinton and Williams, 1986; Baydin et al., 2018).
 """
 
+import contextlib
 import functools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -34,6 +35,7 @@ class Tensor:
     grad           after `backward()`: d(loss)/d(this), a Tensor of the same shape; None before
     parents        pairs (parent, derivative): `derivative(g, y)` gets the gradient `g` of this tensor `y`
                    and returns the gradient of that parent. Only parents that require a gradient are kept.
+                   (y is handed over because a function that held on to it would keep the graph alive.)
 
     float64 arrays stay float64; everything else (lists, integers, float32) becomes float32 unless `dtype`
     says otherwise. Arithmetic and methods (`x * y`, `x.sum()`) are hung on this class by `ops/__init__.py`.
@@ -50,7 +52,7 @@ class Tensor:
         if np.dtype(dtype) not in FLOATS:
             raise TypeError(f"a Tensor holds float32 or float64, not {np.dtype(dtype)}")
         try:
-            if getattr(data, "dtype", np.asarray(data).dtype).kind not in "fiub":
+            if (data if hasattr(data, "dtype") else np.asarray(data)).dtype.kind not in "fiub":
                 raise TypeError("its elements are not real numbers")
             self.data = backend.asarray(data, dtype)
         except (TypeError, ValueError) as error:
@@ -63,6 +65,9 @@ class Tensor:
     ndim = property(lambda self: self.data.ndim)
     size = property(lambda self: self.data.size)
     dtype = property(lambda self: self.data.dtype)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.numpy(), dtype=dtype, copy=copy)  # for np.asarray(tensor)
 
     def __iter__(self) -> "Iterator[Tensor]":
         return (self[i] for i in range(len(self)))
@@ -95,8 +100,10 @@ class Tensor:
 
         A leaf is a tensor made with `requires_grad=True`, such as a parameter. With `inputs`, gradients that
         lead nowhere else are not even computed. `gradient` is the upstream gradient where self is not a
-        single number. Calling it again adds again. Raises ValueError where nothing can be differentiated.
+        single number. Calling it again adds again. Arrays are used as they are now: an optimizer's step between
+        forward and backward spoils the gradients. Raises ValueError where nothing can be differentiated.
         """
+        inputs = [inputs] if isinstance(inputs, Tensor) else inputs
         order = topological_order([self])
         wanted = [t for t in order if t.requires_grad and not t.parents] if inputs is None else list(inputs)
         gradients = _walk([self], wanted, [gradient], order, create_graph=False)
@@ -118,17 +125,18 @@ class _Recording(threading.local):
 _recording = _Recording()
 
 
-class no_grad:  # noqa: N801  (the name is PyTorch's)
-    """`with no_grad():` computes values only; nothing inside is recorded."""
+@contextlib.contextmanager
+def _recording_is(on: bool) -> Iterator[None]:
+    before, _recording.on = _recording.on, on
+    try:
+        yield
+    finally:
+        _recording.on = before
 
-    def __init__(self) -> None:
-        self.on = False
 
-    def __enter__(self) -> None:
-        self.before, _recording.on = _recording.on, self.on
-
-    def __exit__(self, *exception: object) -> None:
-        _recording.on = self.before
+def no_grad() -> contextlib.AbstractContextManager[None]:
+    """Compute values only: inside `with no_grad():` nothing is recorded."""
+    return _recording_is(False)
 
 
 def is_recording() -> bool:
@@ -146,6 +154,8 @@ def record(data: Any, *parents: tuple[Any, Derivative], casts: bool = False) -> 
     y.data = data if not isinstance(data, np.generic) else np.asarray(data)  # sums give NumPy scalars
     y.grad = None
     y.parents = ()
+    if y.data.dtype not in FLOATS:
+        raise TypeError(f"a Tensor holds float32 or float64, not {y.data.dtype}: make a Tensor of the array first")
     for operand, _ in parents:
         if isinstance(operand, Tensor) and operand.data.dtype != data.dtype and not casts:
             raise TypeError("float32 and float64 tensors do not mix: convert one with .astype()")
@@ -162,7 +172,7 @@ def op(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def named(*args: Any, **kwargs: Any) -> Tensor:
         try:
             return function(*args, **kwargs)
-        except (ValueError, IndexError, TypeError) as error:
+        except (ValueError, IndexError, TypeError, AttributeError) as error:
             raise _with_name(error, function.__name__, args) from None
 
     return named
@@ -173,9 +183,8 @@ def _with_name(error: Exception, name: str, args: Iterable[Any]) -> Exception:
     flat = [a for arg in args for a in (arg if isinstance(arg, list | tuple) else [arg])]
     shapes = [str(a.shape) for a in flat if isinstance(a, Tensor | np.ndarray)]
     reason = getattr(error, "reason", str(error))  # where one op called another, only the outer one is named
-    named = (TypeError if isinstance(error, TypeError) else ShapeError)(
-        f"{name} of shapes {' and '.join(shapes)}: {reason}"
-    )
+    kind = TypeError if isinstance(error, TypeError | AttributeError) else ShapeError
+    named = kind(f"{name} of shapes {' and '.join(shapes)}: {reason}")
     named.reason = reason
     return named
 
@@ -240,10 +249,8 @@ def _walk(
     for tensor in order:
         if any(parent in needed for parent, _ in tensor.parents):
             needed.add(tensor)
-    keep = set(inputs)
-    recording = no_grad()
-    recording.on = create_graph
-    with recording:
+    keep = set(inputs)  # all other gradients are freed when they are used up
+    with _recording_is(create_graph):
         for output, seed in zip(outputs, seeds, strict=True):
             add(output, _seed(output, seed))
         for tensor in reversed(order):  # children before parents

@@ -20,7 +20,7 @@ from minigan.nn.module import load_arrays
 from minigan.ops import concatenate
 from minigan.optim import Adam, Optimizer
 from minigan.parallel import one_blas_thread
-from minigan.tensor import Tensor, no_grad
+from minigan.tensor import ShapeError, Tensor, no_grad
 
 
 def draw_noise(n: int, noise_dim: int, rng: np.random.Generator, labels: Tensor | None = None) -> Tensor:
@@ -37,6 +37,8 @@ def score(discriminator: Module, images: Tensor, labels: Tensor | None = None) -
     to use them is the projection of Miyato and Koyama, 2018, without its shared part).
     """
     logits = discriminator(images)
+    if labels is not None and labels.shape != logits.shape:
+        raise ShapeError(f"labels {labels.shape} must be one-hot, of the shape of D's output, {logits.shape}")
     return logits if labels is None else (logits * labels).sum(axis=1, keepdims=True)
 
 
@@ -57,10 +59,10 @@ def discriminator_step(
     `penalty` weights the gradient penalty. Returns {"d_loss", "d_real", "d_fake"}: the loss and the mean beliefs.
     """
     noise = draw_noise(len(real), noise_dim, rng, labels)
-    with generator.frozen():
+    with generator.frozen():  # nothing is recorded, and its running statistics stay as they are
         fake = generator(noise)
     real_logits = score(discriminator, real, labels)
-    fake_logits = score(discriminator, fake.detach(), labels)  # detached: this loss must not reach the generator
+    fake_logits = score(discriminator, fake.detach(), labels)  # whatever made the fake, this loss stops here
     loss = game.discriminator(real_logits, fake_logits)
     if penalty:
         critic = functools.partial(score, discriminator, labels=labels)
@@ -182,7 +184,11 @@ class GAN:
 
     def one_hot(self, labels: np.ndarray | None) -> Tensor | None:
         """Labels (n,) in 0..K-1 as one-hot rows (n, K); None where this GAN has no classes."""
-        return Tensor(np.eye(self.classes, dtype=np.float32)[labels]) if self.classes else None
+        if not self.classes:
+            return None
+        if labels is None or np.min(labels) < 0 or np.max(labels) >= self.classes:
+            raise ValueError(f"this GAN has {self.classes} classes: give labels from 0 to {self.classes - 1}")
+        return Tensor(np.eye(self.classes, dtype=np.float32)[labels])
 
     def train_step(self, real: np.ndarray, labels: np.ndarray | None = None) -> dict[str, float]:
         """One step of each player on a batch of real samples; returns the losses and D's mean beliefs."""

@@ -663,3 +663,9 @@ def test_a_deep_copy_is_a_network_of_its_own():
     twin[0].weight.data += 1
     assert net.training and (net[0].weight.numpy() != twin[0].weight.numpy()).all()
     assert all(p.requires_grad for p in twin.parameters())
+
+
+def test_sequential_takes_layers_only():
+    for wrong in ([nn.Linear(2, 3)], nn.ReLU, len):
+        with pytest.raises(TypeError, match="Sequential takes layers, one after the other, but number 0 is"):
+            nn.Sequential(wrong)

@@ -247,3 +247,12 @@ def test_a_limit_that_leaves_nothing_is_refused(limit):
     with pytest.raises(ValueError, match=f"limit.*{limit}"):
         clip_weights([a], limit)
     assert a.item() == 1
+
+
+def test_optimizers_refuse_what_they_cannot_train():
+    weight = nn.Parameter(np.ones(3))
+    for wrong in (weight, [Tensor(np.ones(3))], [np.ones(3)], [weight * 2]):
+        with pytest.raises(TypeError, match="takes a list of parameters, such as"):
+            Adam(wrong)
+    with pytest.raises(ValueError, match="the same parameter twice"):
+        Adam([weight, weight])

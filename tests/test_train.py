@@ -19,6 +19,7 @@ from minigan.train import (
     discriminator_step,
     draw_noise,
     generator_step,
+    score,
     train,
     update_average,
 )
@@ -227,3 +228,32 @@ def test_threads_and_forks_train_as_if_alone():
         process.join(60)
         assert process.exitcode == 0
         assert busy.result()[-1] == alone[1]
+
+
+def test_labels_must_fit():
+    """One-hot labels of D's shape; anything else would broadcast in silence."""
+    logits = lambda images: minigan.Tensor(np.arange(12.0).reshape(4, 3))
+    one_hot = minigan.Tensor(np.eye(3)[[0, 2, 1, 1]])
+    one_hot, images_ = minigan.Tensor(one_hot, dtype="float64"), None
+    np.testing.assert_array_equal(score(logits, images_, one_hot).numpy(), [[0], [5], [7], [10]])
+    for wrong in (minigan.Tensor(np.ones(3)), minigan.Tensor(np.ones((4, 1)))):
+        with pytest.raises(ValueError, match="must be one-hot, of the shape of D's output"):
+            score(logits, images_, wrong)
+    gan = GAN(Config(), SHAPE, classes=3)
+    for labels in (None, np.full(8, 3), np.full(8, -1)):
+        with pytest.raises(ValueError, match="this GAN has 3 classes: give labels from 0 to 2"):
+            gan.train_step(images(8), labels)
+
+
+def test_labels_tell_both_players_the_class():
+    """The generator's images and the discriminator's logits depend on the labels."""
+    gan = GAN(Config(), SHAPE, classes=3)
+    gan.train_step(images(8), np.arange(8) % 3)
+    noise = np.zeros((3, gan.noise_dim), np.float32)
+    a, b, c = gan.sample(noise)
+    assert not np.array_equal(a, b) and not np.array_equal(b, c)
+    x = minigan.Tensor(images(3))
+    of_class = [score(gan.discriminator, x, gan.one_hot(np.full(3, k))).numpy() for k in range(3)]
+    with gan.discriminator.frozen():
+        all_logits = gan.discriminator(x).numpy()
+    np.testing.assert_allclose(np.hstack(of_class), all_logits, atol=1e-5)

@@ -1,5 +1,7 @@
 """The layers. Names, arguments and shapes follow PyTorch."""
 
+import math
+
 import numpy as np
 
 from minigan import ops
@@ -22,7 +24,7 @@ class Linear(Module):
     """y = x W^T + b for x (N, in_features) -> (N, out_features). Weights start as He et al. (2015) propose."""
 
     def __init__(
-        self, in_features: int, out_features: int, bias: bool = True, rng: np.random.Generator | None = None
+        self, in_features: int, out_features: int, bias: bool = True, *, rng: np.random.Generator | None = None
     ) -> None:
         _check("Linear", 1, in_features=in_features, out_features=out_features)
         self.in_features, self.out_features = in_features, out_features
@@ -45,6 +47,7 @@ class Conv2d(Module):
         stride: int = 1,
         padding: int = 0,
         bias: bool = True,
+        *,
         rng: np.random.Generator | None = None,
     ) -> None:
         _check("Conv2d", 1, in_channels=in_channels, out_channels=out_channels, kernel_size=kernel_size, stride=stride)
@@ -72,6 +75,7 @@ class ConvTranspose2d(Module):
         padding: int = 0,
         output_padding: int = 0,
         bias: bool = True,
+        *,
         rng: np.random.Generator | None = None,
     ) -> None:
         name = "ConvTranspose2d"
@@ -200,4 +204,4 @@ class Flatten(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, ...) -> (N, the product of the rest)."""
-        return ops.reshape(x, (x.shape[0], x.size // max(1, x.shape[0])))
+        return ops.reshape(x, (x.shape[0], math.prod(x.shape[1:])))

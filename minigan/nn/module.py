@@ -151,6 +151,8 @@ class Sequential(Module):
 
     def __init__(self, *layers: Module) -> None:
         for number, layer in enumerate(layers):
+            if not isinstance(layer, Module):
+                raise TypeError(f"Sequential takes layers, one after the other, but number {number} is {layer!r}")
             setattr(self, str(number), layer)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ def _swap(x: Tensor) -> Tensor:
 
 @op
 def matmul(a: Tensor, b: Tensor) -> Tensor:
-    """A @ b for vectors, matrices, and stacks of matrices (..., n, k) @ (..., k, m) -> (..., n, m).
+    """The product a @ b of vectors, matrices, and stacks of matrices (..., n, k) @ (..., k, m) -> (..., n, m).
 
     y_ij = sum_k a_ik b_kj, so a_ik meets y_ij through b_kj:  dL/da_ik = sum_j g_ij b_kj,  that is g @ b.T,
     and in the same way dL/db = a.T @ g. Stacks that were broadcast are summed like any broadcast.

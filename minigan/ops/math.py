@@ -159,7 +159,7 @@ def relu(x: Tensor) -> Tensor:
 
 @op
 def leaky_relu(x: Tensor, slope: float = 0.01) -> Tensor:
-    """X where x > 0, else slope x, for 0 <= slope <= 1.  d/dx = 1 where x > 0, else slope (Maas et al., 2013).
+    """Gives x where x > 0, else slope x, for 0 <= slope <= 1.  d/dx = 1 where x > 0, else slope (Maas et al., 2013).
 
     `max(x, slope x)` and the mask by arithmetic are several times faster than np.where.
     """
@@ -204,7 +204,7 @@ def _pick(choose: Any, a: Any, b: Any) -> Tensor:
 
 @op
 def where(condition: Any, a: Any, b: Any) -> Tensor:
-    """A where the condition holds, else b. Each gets the gradient where it was taken; the condition, none."""
+    """Gives a where the condition holds, else b. Each gets the gradient where it was taken; the condition, none."""
     a, b = _operands(a, b)
     condition = np.asarray(_value(condition)) != 0
     data = np.where(condition, _value(a), _value(b))
