@@ -98,10 +98,7 @@ class wasserstein:  # noqa: N801
         """mean fake - mean real. Gradient: -1/N at a real score, 1/N at a fake one."""
         return mean(fake) - mean(real)
 
-    @staticmethod
-    def generator(fake: Tensor) -> Tensor:
-        """-mean fake. Gradient: -1/N everywhere."""
-        return -mean(fake)
+    generator = hinge.generator
 
 
 def gradient_penalty(

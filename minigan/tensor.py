@@ -135,7 +135,7 @@ def _recording_is(on: bool) -> Iterator[None]:
 
 
 def no_grad() -> contextlib.AbstractContextManager[None]:
-    """Compute values only: inside `with no_grad():` nothing is recorded."""
+    """Compute values only: nothing inside the `with` is recorded."""
     return _recording_is(False)
 
 

@@ -161,10 +161,9 @@ def build_players(
         norm = not config.gradient_penalty  # a penalty per sample and batch norm do not go together
         generator = dcgan_generator(64 + classes, shape, width=32, rng=rng)
         return generator, dcgan_discriminator(shape, width=32, rng=rng, outputs=outputs, norm=norm), 64
-    if len(shape) == 1:
-        return mlp_generator(16, shape, (128, 128), rng), mlp_discriminator(shape, (128, 128), rng), 16
-    generator = mlp_generator(64 + classes, shape, (256, 512), rng)
-    return generator, mlp_discriminator(shape, (512, 256), rng, outputs), 64
+    noise_dim, hidden = (16, (128, 128)) if len(shape) == 1 else (64, (256, 512))
+    generator = mlp_generator(noise_dim + classes, shape, hidden, rng)
+    return generator, mlp_discriminator(shape, hidden[::-1], rng, outputs), noise_dim
 
 
 class DivergedError(RuntimeError):

@@ -112,14 +112,10 @@ class _BatchNorm(Module):
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
         _check(type(self).__name__, 1, num_features=num_features)
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
-        self.weight, self.bias = (
-            Parameter(np.ones(num_features, np.float32)),
-            Parameter(np.zeros(num_features, np.float32)),
-        )
-        self.running_mean, self.running_var = (
-            Tensor(np.zeros(num_features, np.float32)),
-            Tensor(np.ones(num_features, np.float32)),
-        )
+        self.weight = Parameter(np.ones(num_features, np.float32))
+        self.bias = Parameter(np.zeros(num_features, np.float32))
+        self.running_mean = Tensor(np.zeros(num_features, np.float32))
+        self.running_var = Tensor(np.ones(num_features, np.float32))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, num_features, ...) -> the same shape."""
