@@ -16,6 +16,7 @@ import numpy as np
 
 from minigan import backend, plots
 from minigan.checkpoint import write_file
+from minigan.data import TOYS
 from minigan.losses import LOSSES
 from minigan.run import Run, load_samples
 from minigan.train import MODELS, POINTS, Config
@@ -34,6 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
         reason = error.strerror or str(error)
         full = ": free some space, then go on with --resume" if error.errno == errno.ENOSPC else ""
         message = f"{error.filename}: {reason}{full}" if error.filename else f"{reason}{full}"
+    except MemoryError as error:
+        message = f"not enough memory ({error}): use a smaller --batch-size, --size or -n"
     except (ValueError, RuntimeError) as error:
         message = str(error)
     print(f"minigan: {message}", file=sys.stderr)
@@ -51,7 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--size", type=int, help="make the images SIZE x SIZE pixels (mnist: 28, 16 or 8)")
     train.add_argument("--model", choices=MODELS, help="default: dcgan for images, mlp for points")
     train.add_argument("--loss", choices=tuple(LOSSES), help=f"default: {Config.loss}")
-    train.add_argument("--epochs", type=int, help=f"passes over the data, default: {Config.epochs}")
+    train.add_argument(
+        "--epochs", type=int, help=f"passes over the data, default: {Config.epochs} (points 30; few images, more)"
+    )
     train.add_argument("--batch-size", type=int, help=f"default: {Config.batch_size}")
     train.add_argument("--lr-g", type=float, help=f"learning rate of the generator, default: {Config.lr_g}")
     train.add_argument("--lr-d", type=float, help=f"learning rate of the discriminator, default: {Config.lr_d}")
@@ -101,6 +106,10 @@ def _new(given: dict[str, Any]) -> tuple[Run, tuple[np.ndarray, ...]]:
     folder = given.pop("output", None)
     config = Config(**given)
     data = load_samples(config)
+    if config.data not in ("mnist", *TOYS):  # a path of the user's own must still hold when resumed from another folder
+        given["data"] = str(Path(config.data).resolve())
+        steps_per_epoch = max(1, len(data[0]) // config.batch_size)
+        config = Config(**{"epochs": max(config.epochs, 1500 // steps_per_epoch)} | given)  # about MNIST's steps
     if data[0].ndim == 2:
         config = Config(**POINTS | given)
     if folder is None:

@@ -124,7 +124,7 @@ class Run:
                 if pressed:
                     break
         self._write_pictures(samples)
-        return gan.step == total
+        return gan.step >= total
 
     def save(self) -> None:
         """Write the checkpoint, and before it the figures up to it."""
@@ -151,7 +151,7 @@ class Run:
         self.write_picture("samples.png", samples)
         if self.metrics:
             write_file(self.folder / "losses.png", plots.to_bytes(plots.loss_curves(self.metrics)))
-        frames = [Image.open(path) for path in sorted((self.folder / "frames").glob("*.png"))]
+        frames = [Image.open(path).copy() for path in sorted((self.folder / "frames").glob("*.png"))]
         if frames:
             write_file(self.folder / "training.gif", plots.animation(frames))
 

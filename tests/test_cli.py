@@ -83,6 +83,19 @@ def test_the_default_folder_is_never_used_twice(data, tmp_path, monkeypatch):
         assert (tmp_path / "runs" / name / "samples.png").exists()
 
 
+def test_own_images_train_for_enough_steps_and_resume_from_any_folder(tmp_path, monkeypatch):
+    np.savez(tmp_path / "few.npz", images=np.zeros((600, 16, 16), np.uint8))
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "--data", "few.npz", "--batch-size", "200", "--epochs", "1", "--output", "a"]) == 0
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert main(["train", "--resume", str(tmp_path / "a")]) == 0
+    created = []
+    monkeypatch.setattr(Run, "train", lambda run, *data: created.append(run) or True)
+    assert main(["train", "--data", str(tmp_path / "few.npz"), "--batch-size", "200"]) == 0
+    assert created[0].config.epochs == 500  # 1500 steps of 3 batches an epoch
+
+
 def test_points(tmp_path):
     options = ["--data", "ring", "--epochs", "1", "--batch-size", "5000", "--output", str(tmp_path / "ring")]
     assert main(["train", *options]) == 0
