@@ -2,7 +2,8 @@
 
 from minigan import data, losses, nn, ops, optim
 from minigan.backend import use
+from minigan.gradcheck import gradcheck
 from minigan.tensor import ShapeError, Tensor, grad, no_grad
 
 __version__ = "0.1.0"
-__all__ = ["ShapeError", "Tensor", "data", "grad", "losses", "nn", "no_grad", "ops", "optim", "use"]
+__all__ = ["ShapeError", "Tensor", "data", "grad", "gradcheck", "losses", "nn", "no_grad", "ops", "optim", "use"]

@@ -3,8 +3,11 @@
 import io
 
 import numpy as np
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from PIL import Image
+
+from minigan.gradcheck import Report
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
@@ -68,6 +71,34 @@ def loss_curves(metrics: list[dict[str, float]]) -> Image.Image:
     for axes in (top, bottom):
         axes.grid(alpha=0.3)
         axes.legend(loc="best")
+    return _to_image(figure)
+
+
+def error_map(report: Report) -> Image.Image:
+    """Where the errors of a gradient check are: a map of relative errors for each argument, grey where none is known.
+
+    Arguments with 4 axes are drawn as a table of images: axis 0 down, axis 1 across, and one image in each place.
+    """
+    if not report.lines:
+        raise ValueError(f"there is nothing to draw: {report.problem.sentence if report.problem else 'no arguments'}")
+    figure = Figure(figsize=(4.5 * len(report.lines), 4.5), dpi=100, layout="constrained")
+    for axes, line in zip(figure.subplots(1, len(report.lines), squeeze=False)[0], report.lines, strict=True):
+        errors = line.errors
+        if errors.ndim == 4:  # (A, B, H, W) -> (A H, B W)
+            a, b, h, w = errors.shape
+            table = errors.transpose(0, 2, 1, 3).reshape(a * h, b * w)
+            axes.set_xticks(np.arange(b) * w - 0.5, [f"{i}" for i in range(b)])
+            axes.set_yticks(np.arange(a) * h - 0.5, [f"{i}" for i in range(a)])
+            axes.grid(color="white", lw=2)
+            axes.set(xlabel="axis 1 (in it, axis 3)", ylabel="axis 0 (in it, axis 2)")
+        else:
+            table = errors.reshape(-1, errors.shape[-1] if errors.ndim else 1)
+            axes.set(xlabel="last axis", ylabel="axis 0" if errors.ndim == 2 else "")
+        axes.set_facecolor("0.6")
+        axes.set_title(f"{line.name}: {'right' if line.mistake is None else 'WRONG'}")
+        colours = LogNorm(1e-12, 1)
+        picture = axes.imshow(np.maximum(table, 1e-12), norm=colours, cmap="cividis", interpolation="nearest")
+    figure.colorbar(picture, label="relative error", ax=figure.axes)
     return _to_image(figure)
 
 

@@ -260,12 +260,24 @@ def _walk(
             for parent, derivative in tensor.parents:
                 if parent in needed:
                     share = derivative(g, tensor)
-                    if share.data.shape != parent.data.shape:
-                        raise ShapeError(
-                            f"a derivative gave a gradient of shape {share.shape} for a tensor of shape {parent.shape}"
-                        )
+                    if not isinstance(share, Tensor) or share.data.shape != parent.data.shape:
+                        raise _bad_share(share, parent, derivative)
                     add(parent, share)
     return {tensor: g for tensor, g in gradients.items() if tensor in keep}
+
+
+def _bad_share(share: Any, parent: Tensor, derivative: Derivative) -> Exception:
+    """What is wrong with what a derivative returned; the error carries `share` and `parent` for `gradcheck`."""
+    code = getattr(derivative, "__code__", None)
+    where = f" ({derivative.__name__}, {code.co_filename}, line {code.co_firstlineno})" if code else ""
+    if isinstance(share, Tensor):
+        error = ShapeError(
+            f"a derivative{where} gave a gradient of shape {share.shape} for a tensor of shape {parent.shape}"
+        )
+    else:
+        error = TypeError(f"a derivative{where} must return a Tensor, but it returned {type(share).__name__}")
+    error.share, error.parent = share, parent
+    return error
 
 
 def _seed(output: Tensor, seed: Any) -> Tensor:

@@ -18,6 +18,7 @@ FLOORS = {
     "tensor": 1,
     "parallel": 1,
     "ops": 2,
+    "mistakes": 2,
     "gradcheck": 3,
     "nn": 3,
     "losses": 3,

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minigan import plots
+from minigan import Tensor, gradcheck, ops, plots
+from minigan.tensor import record
 
 
 def test_to_uint8_covers_0_to_255_and_rounds():
@@ -180,3 +181,22 @@ def test_an_animation_plays_all_its_frames_in_order(n, channels):
     if n > 1:
         assert gif.info["loop"] == 0  # again and again
         assert durations == [2800 // n] * (n - 1) + [2000]
+
+
+def test_the_error_map_shows_where_a_gradient_is_wrong():
+    wrong = np.ones((4, 3))
+    wrong[1, 2] = 1.5
+    x = np.arange(12.0).reshape(4, 3) / 10
+    bad = gradcheck(lambda x: record(np.exp(x.data), (x, lambda g, y: g * y * Tensor(wrong))), x)
+    picture, right = (np.asarray(plots.error_map(r)).astype(int) for r in (bad, gradcheck(ops.exp, x)))
+    assert picture.shape == right.shape == (450, 450, 3)
+    yellow = (np.abs(picture - [253, 231, 55]).sum(-1) < 120).mean()  # cividis: the largest errors are yellow
+    assert yellow > (np.abs(right - [253, 231, 55]).sum(-1) < 120).mean() + 0.01
+
+
+def test_the_error_map_of_images_and_of_numbers():
+    images = np.random.default_rng(0).standard_normal((2, 3, 4, 4))
+    report = gradcheck(lambda x, s: ops.leaky_relu(x) * s, images, 2.0)
+    assert plots.error_map(report).size == (900, 450)
+    with pytest.raises(ValueError, match="nothing to draw"):
+        plots.error_map(gradcheck(lambda x: x.numpy(), 1.0))

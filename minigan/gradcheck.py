@@ -1,0 +1,394 @@
+"""Gradient checks: is a derivative right, and if not, what is wrong with it?
+
+A derivative can be measured. Nudge one number x_i by a little and see what happens to the result:
+
+    d f / d x_i  is nearly  (f(x + h e_i) - f(x - h e_i)) / (2 h)
+
+In float64, with h = 1e-5, this central difference is right to about nine digits: cutting off Taylor's series leaves
+an error of order h^2, rounding one of order 1e-16 / h. Three things make a check trustworthy:
+
+- The upstream gradient g is random. With g = 1 errors add up and cancel: batch norm passes with a term left out.
+- Kinks are left out. At the corner of |x| or max(x, 0) there is no derivative. A kink is found by its slopes to the
+  left and to the right, which differ however small h is; there, the gradient only has to lie between them.
+- The derivative of the derivative (order 2) is checked in the same way, for gradient penalties need it.
+"""
+
+import inspect
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minigan import backend
+from minigan.mistakes import Evidence, Mistake, find_mistake, wrong_shape
+from minigan.ops import sum
+from minigan.tensor import Tensor, grad
+
+STEP = 1e-5  # h, for numbers up to 1; a larger x is nudged by h |x|
+TOLERANCE = 1e-6  # the largest relative error that passes
+AT_MOST = 1000  # elements of an argument that are checked; of a larger one, so many are drawn
+EPS = float(np.finfo(np.float64).eps)
+
+
+@dataclass(frozen=True)
+class Line:
+    """The verdict on one argument. `errors` has its shape, with NaN where nothing was compared."""
+
+    name: str
+    errors: np.ndarray
+    worst: tuple[int, ...] = ()  # where the largest error is
+    analytic: float = np.nan  # the gradient under test there
+    numeric: float = np.nan  # the central difference there
+    kinks: int = 0  # elements that were not compared, for the function has a corner there
+    mistake: Mistake | None = None
+
+    @property
+    def error(self) -> float:
+        """The largest relative error, or NaN where nothing was compared."""
+        known = self.errors[~np.isnan(self.errors)]
+        return float(known.max()) if known.size else np.nan
+
+    @property
+    def verdict(self) -> str:
+        """A few words for the table."""
+        if self.mistake and self.worst == () and np.isnan(self.analytic):
+            return "WRONG"
+        if self.mistake:
+            return f"WRONG at {self.worst}: yours {self.analytic + 0.0:.6g}, numerical {self.numeric:.6g}"
+        left_out = int(np.isnan(self.errors).sum()) - self.kinks
+        notes = [f"{self.kinks} on a kink skipped"] * bool(self.kinks) + [f"{left_out} not checked"] * bool(left_out)
+        return "right" + (f" ({', '.join(notes)})" if notes else "")
+
+    def row(self) -> tuple[str, str, str, str]:
+        """The cells of the table."""
+        return self.name, str(self.errors.shape), "" if np.isnan(self.error) else f"{self.error:.1e}", self.verdict
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `gradcheck` found. In an `if` or `assert` it is true when every derivative is right.
+
+    Print it in a terminal; as the last line of a notebook cell it shows as a table.
+    """
+
+    function: str
+    lines: tuple[Line, ...] = ()
+    problem: Mistake | None = None  # where nothing could be compared at all
+
+    @property
+    def passed(self) -> bool:
+        """Whether every derivative is right."""
+        return self.mistake is None
+
+    @property
+    def mistake(self) -> Mistake | None:
+        """The first mistake, or None."""
+        return self.problem or next((line.mistake for line in self.lines if line.mistake), None)
+
+    def __bool__(self) -> bool:
+        return self.passed
+
+    def findings(self) -> list[tuple[str, Mistake]]:
+        """Every mistake with the name of its argument."""
+        problem = [(self.function, self.problem)] if self.problem else []
+        return problem + [(line.name, line.mistake) for line in self.lines if line.mistake]
+
+    def __str__(self) -> str:
+        text = [f"gradcheck of {self.function}: {'right' if self.passed else 'WRONG'}"]
+        rows = [("argument", "shape", "error", "verdict")] * bool(self.lines) + [line.row() for line in self.lines]
+        widths = [max((len(row[i]) for row in rows), default=0) for i in range(3)]
+        text += ["  ".join([*(c.ljust(w) for c, w in zip(row[:3], widths, strict=True)), row[3]]) for row in rows]
+        for name, mistake in self.findings():
+            text += f"{name}: {mistake}".splitlines()
+        return "\n  ".join(text)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        # The verdict is said in words too, for those who cannot tell the colours apart.
+        colour, verdict = ("#00693c", "✓ right") if self.passed else ("#b00020", "✗ wrong")
+        html = [f"<p>gradcheck of <b>{escape(self.function)}</b>: <b style='color:{colour}'>{verdict}</b></p>"]
+        if self.lines:
+            rows = [("argument", "shape", "error", "verdict"), *[line.row() for line in self.lines]]
+            style = "text-align:left;padding:2px 14px 2px 0"
+            cells = ["".join(f"<td style='{style}'>{escape(cell)}</td>" for cell in row) for row in rows]
+            html.append("<table>" + "".join(f"<tr>{row}</tr>" for row in cells) + "</table>")
+        for name, mistake in self.findings():
+            html.append(f"<p>{escape(f'{name}: {mistake}')}</p>".replace("\n", "<br>"))
+        return "".join(html)
+
+
+def gradcheck(f: Callable[..., Tensor], *inputs: Any, order: int = 1, seed: int = 0) -> Report:
+    """Compare every derivative of `f(*inputs)` with central differences; says which is wrong, and the likely mistake.
+
+    f       takes Tensors and returns one Tensor, of any shape
+    inputs  arrays, lists, numbers or Tensors of any shape; they are used in float64 and left as they are
+    order   1, or 2 to check also that the derivatives can be differentiated again, and rightly
+    seed    of the random upstream gradient
+
+    Of an argument with more than 1000 elements, 1000 are drawn and checked. What f itself raises is passed on.
+    Raises ValueError or TypeError for inputs that are no numbers.
+    """
+    if order not in (1, 2):
+        raise ValueError(f"gradcheck: the order must be 1 or 2, not {order!r}")
+    if not inputs:
+        raise ValueError("gradcheck: give the inputs to differentiate at, such as gradcheck(f, x, y)")
+    arrays = [_as_float64(x, number) for number, x in enumerate(inputs)]
+    names = _argument_names(f, len(arrays))
+    name = getattr(f, "__name__", type(f).__name__)
+    rng = np.random.default_rng(seed)
+    with np.errstate(all="ignore"):  # the report speaks of nan and inf
+        problem = _problem(f, name, arrays, names)
+        if problem:
+            return Report(name, problem=problem)
+        y = _call(f, arrays)
+        check = _Check(f, arrays, names, upstream=rng.standard_normal(y.shape))
+        lines = check.lines()
+        if order == 2 and not any(line.mistake for line in lines):
+            lines += check.derivative(rng).lines()
+    return Report(name, tuple(lines))
+
+
+class _Check:
+    """One function at one point, with one upstream gradient g: the number that is differentiated is sum(g y)."""
+
+    def __init__(
+        self, f: Callable[..., Tensor], arrays: list[np.ndarray], names: list[str], upstream: np.ndarray, order: int = 1
+    ) -> None:
+        self.f, self.arrays, self.names, self.g, self.order = f, arrays, names, upstream, order
+        self.y = _call(f, arrays).numpy()
+        # How far rounding alone can push a central difference off: 1e-16 |g y| / h, in round numbers.
+        self.noise = 10 * EPS * float(np.max(np.abs(self.g * self.y), initial=1e-3)) / STEP
+
+    def lines(self) -> list[Line]:
+        """The verdict on each argument."""
+        return [self.line(k) for k in range(len(self.arrays))]
+
+    def line(self, k: int) -> Line:
+        """The verdict on argument k."""
+        x, name = self.arrays[k], self.names[k]
+        numeric, jacobian, kinks = self.differences(k)
+        try:
+            analytic = self.analytic(k)
+        except NotImplementedError:
+            raise
+        except Exception as error:
+            return Line(name, np.full(x.shape, np.nan), mistake=_raised(error, x.shape, numeric))
+        line = self.compare(name, analytic, numeric, kinks)
+        if line.error > TOLERANCE:
+            facts = (analytic, numeric, x, self.y, self.g, jacobian, name, self.order)
+            return replace(line, mistake=find_mistake(Evidence(*facts, *self.others(k), partial(self.numeric_with, k))))
+        return replace(line, mistake=_kink_mistake(analytic, kinks) or self.hidden_mistake(k, analytic, line))
+
+    def analytic(self, k: int, in_between: list[np.ndarray] | None = None) -> np.ndarray:
+        """The gradient under test; with another call of f between forward and backward, if asked."""
+        x = [Tensor(array.copy(), requires_grad=i == k) for i, array in enumerate(self.arrays)]
+        y = self.f(*x)
+        if in_between is not None:
+            _call(self.f, in_between)
+        gradient = _grad_or_none(y, x[k], Tensor(self.g))
+        return np.zeros(x[k].shape) if gradient is None else gradient.numpy()
+
+    def differences(self, k: int) -> tuple[np.ndarray, np.ndarray, dict[int, tuple[float, float]]]:
+        """The numeric gradient (NaN where not known), the Jacobian (y.size, x.size), and both slopes at each kink."""
+        x = self.arrays[k]
+        numeric, jacobian, kinks = np.full(x.size, np.nan), np.zeros((self.y.size, x.size)), {}
+        for i in _chosen(x.size):
+            h = STEP * max(1.0, abs(x.flat[i]))
+            left, right = self.slopes(k, i, h)
+            jacobian[:, i] = (left + right) / 2
+            left, right = float(self.g.ravel() @ left), float(self.g.ravel() @ right)
+            if self.is_kink(k, i, h, left, right):
+                kinks[int(i)] = (left, right)
+            else:
+                numeric[i] = (left + right) / 2
+        return numeric.reshape(x.shape), jacobian, kinks
+
+    def slopes(self, k: int, i: int, h: float) -> tuple[np.ndarray, np.ndarray]:
+        """The slopes of every y_j to the left and to the right of x_i."""
+        arrays, values = list(self.arrays), []
+        for step in (-h, h):
+            arrays[k] = self.arrays[k].copy()
+            arrays[k].flat[i] += step
+            values.append(_call(self.f, arrays).numpy())
+        return ((self.y - values[0]) / h).ravel(), ((values[1] - self.y) / h).ravel()
+
+    def is_kink(self, k: int, i: int, h: float, left: float, right: float) -> bool:
+        """Whether the slopes to the left and right differ by more than a smooth curve bends within h.
+
+        For a smooth function they differ by h f'', and by an eighth of that at h / 8. At a corner the difference stays;
+        at a corner close by, that is no longer between x - h/8 and x + h/8, it vanishes.
+        """
+        jump, noise = abs(right - left), 10 * self.noise
+        if not jump > 1e-3 * (abs(left) + abs(right)) + noise:
+            return False
+        near_left, near_right = self.slopes(k, i, h / 8)
+        nearer = abs(float(self.g.ravel() @ (near_right - near_left)))
+        return nearer > jump / 4 + 8 * noise or nearer + 8 * noise < jump / 16
+
+    def compare(
+        self, name: str, analytic: np.ndarray, numeric: np.ndarray, kinks: dict[int, tuple[float, float]]
+    ) -> Line:
+        """The relative errors |a - n| / max(|a|, |n|, floor).
+
+        Near 0 a relative error says nothing: the floor is a thousandth of the largest gradient, and at least so
+        much that rounding alone stays within the tolerance.
+        """
+        largest = float(np.max(np.abs(numeric[np.isfinite(numeric)]), initial=0))
+        floor = max(1e-3 * largest, self.noise / TOLERANCE)
+        errors = np.abs(analytic - numeric) / np.maximum(np.maximum(np.abs(analytic), np.abs(numeric)), floor)
+        errors = np.where(np.isfinite(analytic), errors, np.inf)
+        if np.isnan(errors).all():
+            return Line(name, errors, kinks=len(kinks))
+        worst = np.unravel_index(int(np.nanargmax(errors)), errors.shape)
+        place = tuple(int(i) for i in worst)
+        return Line(name, errors, place, float(analytic[worst]), float(numeric[worst]), len(kinks))
+
+    def hidden_mistake(self, k: int, analytic: np.ndarray, line: Line) -> Mistake | None:
+        """A mistake in spite of the right numbers: nothing compared, float32, or a value that the next call changes."""
+        if analytic.size and np.isnan(line.error):
+            hint = "check at other inputs, away from kinks and from the edge of where the function is defined"
+            return Mistake("nothing compared", "nothing could be compared at these inputs", hint)
+        if np.any(analytic) and np.array_equal(analytic, analytic.astype(np.float32)):
+            hint = "make arrays with the dtype of the input, x.dtype, and do not write float32 into the formula"
+            return Mistake("float32", "the gradient was computed in float32, but the input is float64", hint)
+        try:
+            later = self.analytic(k, in_between=[0.9 * array for array in self.arrays])
+        except Exception:  # f may not be defined at those other inputs
+            return None
+        if not np.array_equal(later, analytic):
+            hint = (
+                "keep what the derivative needs in local variables, not in self, a global or anything that calls share"
+            )
+            sentence = "it changes when the function is called once more before the gradient is computed"
+            return Mistake("stale forward value", sentence, hint)
+        return None
+
+    def others(self, k: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """The other arguments by name, and the numeric gradients of those that have the same shape."""
+        rest = [i for i in range(len(self.arrays)) if i != k]
+        alike = [i for i in rest if self.arrays[i].shape == self.arrays[k].shape]
+        return {self.names[i]: self.arrays[i] for i in rest}, {self.names[i]: self.differences(i)[0] for i in alike}
+
+    def numeric_with(self, k: int, name: str, array: np.ndarray) -> np.ndarray:
+        """The numeric gradient for argument k if the argument `name` were `array`."""
+        arrays = [array if n == name else x for n, x in zip(self.names, self.arrays, strict=True)]
+        return _Check(self.f, arrays, self.names, self.g, self.order).differences(k)[0]
+
+    def derivative(self, rng: np.random.Generator) -> "_Check":
+        """A check of the derivatives themselves: of sum_k gradient_k . v_k with fixed random v, one number.
+
+        It is a function of the arguments and of the upstream gradient, which comes last.
+        """
+        directions = [Tensor(rng.standard_normal(array.shape)) for array in self.arrays]
+
+        def gradient_along(*tensors: Tensor) -> Tensor:
+            *inputs, upstream = tensors
+            leaves = [x if x.requires_grad else Tensor(x, requires_grad=True) for x in inputs]
+            y = self.f(*leaves)
+            total = Tensor(np.zeros(()))
+            for x, v in zip(leaves, directions, strict=True):
+                gradient = _grad_or_none(y, x, upstream, create_graph=any(t.requires_grad for t in tensors))
+                total = total if gradient is None else total + sum(gradient * v)
+            return total
+
+        names = [f"{name}, order 2" for name in (*self.names, "upstream")]
+        return _Check(gradient_along, [*self.arrays, self.g], names, np.ones(()), order=2)
+
+
+def _problem(f: Callable[..., Tensor], name: str, arrays: list[np.ndarray], names: list[str]) -> Mistake | None:
+    """What makes every comparison meaningless, if anything does."""
+    tensors = [Tensor(array.copy()) for array in arrays]
+    y = f(*tensors)
+    if not isinstance(y, Tensor):
+        says = f"{name} must return one Tensor, but it returned {type(y).__name__}"
+        return Mistake("not a tensor", says, "compute with tensors; of several results pick one: lambda x: f(x)[0]")
+    if y.dtype != np.float64:
+        hint = "a float32 array comes in somewhere; make arrays with the dtype of the input, x.dtype"
+        return Mistake("float32", f"{name} returned float32 for float64 inputs", hint)
+    if not np.isfinite(y.numpy()).all():
+        hint = "check at other inputs, away from the edge of where it is defined"
+        return Mistake("not finite", f"the value of {name} is not finite (nan or inf) at these inputs", hint)
+    for argument, tensor, array in zip(names, tensors, arrays, strict=True):
+        if not np.array_equal(tensor.numpy(), array):
+            hint = "compute with new arrays (x = x + 1), not in place (x += 1)"
+            return Mistake("writes into its input", f"{name} writes into its argument {argument}", hint)
+    if not np.array_equal(_call(f, arrays).numpy(), y.numpy()):
+        hint = "it draws random numbers or changes something that lasts; let each call start from the same state"
+        return Mistake("not repeatable", f"{name} gives another value each time it is called", hint)
+    return None
+
+
+def _call(f: Callable[..., Tensor], arrays: list[np.ndarray]) -> Tensor:
+    """f of fresh tensors, so that nothing is left over from another call."""
+    return f(*[Tensor(array.copy()) for array in arrays])
+
+
+def _grad_or_none(y: Tensor, x: Tensor, g: Tensor, create_graph: bool = False) -> Tensor | None:
+    """d(sum g y)/dx, or None where x took no part in y."""
+    try:
+        return grad(y, x, g, create_graph)[0]
+    except ValueError as error:
+        if "took no part" in str(error) or "nothing to differentiate" in str(error):
+            return None
+        raise
+
+
+def _chosen(size: int) -> np.ndarray:
+    """All indices below `size`, or a random choice of them where there are too many."""
+    if size <= AT_MOST:
+        return np.arange(size)
+    return np.sort(np.random.default_rng(size).choice(size, AT_MOST, replace=False))
+
+
+def _kink_mistake(analytic: np.ndarray, kinks: dict[int, tuple[float, float]]) -> Mistake | None:
+    """At a kink, a gradient outside of the slopes to its left and right."""
+    for i, slopes in kinks.items():
+        low, high = sorted(slopes)
+        slack = 1e-4 * (high - low)
+        if not low - slack <= analytic.flat[i] <= high + slack:
+            place = tuple(int(j) for j in np.unravel_index(i, analytic.shape))
+            sentence = (
+                f"at the kink at {place} it is {analytic.flat[i]:.4g}, but the slopes to its left and right are "
+                f"{slopes[0]:.4g} and {slopes[1]:.4g}"
+            )
+            return Mistake(
+                "outside the kink", sentence, "at a corner the gradient is one of the slopes, or between them"
+            )
+    return None
+
+
+def _raised(error: Exception, shape: tuple[int, ...], numeric: np.ndarray) -> Mistake:
+    """What an exception in a derivative says; a gradient of the wrong shape rides along with it as `share`."""
+    share, parent = getattr(error, "share", None), getattr(error, "parent", None)
+    if isinstance(share, Tensor) and parent.shape == shape:
+        return wrong_shape(shape, share.numpy(), numeric)
+    package = str(Path(__file__).parent)
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(package)]
+    where = f" at {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
+    sentence = f"its derivative raised {type(error).__name__}{where}: {error}"
+    return Mistake("raised", sentence, "print the shapes there, x.shape and g.shape")
+
+
+def _as_float64(x: Any, number: int) -> np.ndarray:
+    """A float64 copy of an input."""
+    array = x.numpy() if isinstance(x, Tensor) else np.asarray(backend.to_numpy(x) if hasattr(x, "get") else x)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(
+            f"gradcheck: input {number} must be numbers, not {type(x).__name__}; bind others: lambda x: f(x, 2)"
+        )
+    return np.array(array, dtype=np.float64)
+
+
+def _argument_names(f: Callable[..., Tensor], count: int) -> list[str]:
+    """The names of f's arguments, and "argument 2" where it has none."""
+    try:
+        parameters = [p for p in inspect.signature(f).parameters.values() if p.kind == p.POSITIONAL_OR_KEYWORD]
+    except (TypeError, ValueError):
+        parameters = []
+    return [parameters[i].name if i < len(parameters) else f"argument {i}" for i in range(count)]
