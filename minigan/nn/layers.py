@@ -1,6 +1,7 @@
 """The layers. Names, arguments and shapes follow PyTorch."""
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -99,6 +100,12 @@ def _convolution_weight(weight: np.ndarray) -> Parameter:
     return Parameter(np.ascontiguousarray(weight.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2))
 
 
+def update_running(running: Tensor, batch: Any, momentum: float) -> None:
+    """running = (1 - momentum) running + momentum batch, in place: it moves a little towards the batch's array (C,)."""
+    running.data *= 1 - momentum
+    running.data += momentum * batch
+
+
 class _BatchNorm(Module):
     """Batch norm with running statistics, see `ops.batch_norm`.
 
@@ -129,9 +136,8 @@ class _BatchNorm(Module):
         if self.is_frozen:
             return y
         m = x.size // self.num_features  # how many numbers each mean is over
-        for running, batch in ((self.running_mean, mean), (self.running_var, variance * (m / (m - 1)))):
-            running.data *= 1 - self.momentum
-            running.data += self.momentum * batch
+        update_running(self.running_mean, mean, self.momentum)
+        update_running(self.running_var, variance * (m / (m - 1)), self.momentum)
         return y
 
     def _with_running_statistics(self, x: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from minigan.ops.shape import Axis, sum, unbroadcast, with_axes
 from minigan.tensor import Tensor, op, record
 
 
-def _operands(a: Any, b: Any) -> tuple[Any, Any]:
+def operands(a: Any, b: Any) -> tuple[Any, Any]:
     """Plain numbers become Python floats, plain arrays take the dtype of the tensor that they meet.
 
     NumPy would compute `float32_array * np.float64(2)` in float64; a Python float upcasts nothing.
@@ -30,16 +30,16 @@ def _operands(a: Any, b: Any) -> tuple[Any, Any]:
     return (fit(a, b), b) if isinstance(b, Tensor) else (Tensor(a), fit(b, Tensor(a)))
 
 
-def _value(x: Any) -> Any:
+def value(x: Any) -> Any:
     return x.data if isinstance(x, Tensor) else x
 
 
 @op
 def add(a: Any, b: Any) -> Tensor:
     """a + b."""
-    a, b = _operands(a, b)
+    a, b = operands(a, b)
     return record(
-        _value(a) + _value(b),
+        value(a) + value(b),
         (a, lambda g, y: unbroadcast(g, a)),
         (b, lambda g, y: unbroadcast(g, b)),
     )
@@ -48,9 +48,9 @@ def add(a: Any, b: Any) -> Tensor:
 @op
 def sub(a: Any, b: Any) -> Tensor:
     """a - b."""
-    a, b = _operands(a, b)
+    a, b = operands(a, b)
     return record(
-        _value(a) - _value(b),
+        value(a) - value(b),
         (a, lambda g, y: unbroadcast(g, a)),
         (b, lambda g, y: unbroadcast(-g, b)),
     )
@@ -59,9 +59,9 @@ def sub(a: Any, b: Any) -> Tensor:
 @op
 def mul(a: Any, b: Any) -> Tensor:
     """a b.  d/da = b, d/db = a."""
-    a, b = _operands(a, b)
+    a, b = operands(a, b)
     return record(
-        _value(a) * _value(b),
+        value(a) * value(b),
         (a, lambda g, y: unbroadcast(g * b, a)),
         (b, lambda g, y: unbroadcast(g * a, b)),
     )
@@ -70,9 +70,9 @@ def mul(a: Any, b: Any) -> Tensor:
 @op
 def div(a: Any, b: Any) -> Tensor:
     """a / b.  d/da = 1/b, d/db = -a/b^2 = -y/b."""
-    a, b = _operands(a, b)
+    a, b = operands(a, b)
     return record(
-        _value(a) / _value(b),
+        value(a) / value(b),
         (a, lambda g, y: unbroadcast(g / b, a)),
         (b, lambda g, y: unbroadcast(-g * y / b, b)),
     )
@@ -81,19 +81,19 @@ def div(a: Any, b: Any) -> Tensor:
 @op
 def power(a: Any, b: Any) -> Tensor:
     """a^b.  d/da = b a^(b-1), d/db = a^b ln a (taken as 0 at a = 0)."""
-    a, b = _operands(a, b)
+    a, b = operands(a, b)
 
     def to_a(g: Tensor, y: Tensor) -> Tensor:
         if isinstance(b, float) and b == 0:
             return g * 0.0  # a^0 is constant; the formula would give 0 * a^-1, which is NaN at a = 0
-        base = where(np.equal(_value(b), 0), 1.0, a)  # 0 * 1 instead of 0 * a^-1
+        base = where(np.equal(value(b), 0), 1.0, a)  # 0 * 1 instead of 0 * a^-1
         return unbroadcast(g * b * power(base, b - 1), a)
 
     def to_b(g: Tensor, y: Tensor) -> Tensor:
-        base = where(np.equal(_value(a), 0), 1.0, a) if isinstance(a, Tensor) else Tensor(a or 1.0, dtype=b.dtype)
+        base = where(np.equal(value(a), 0), 1.0, a) if isinstance(a, Tensor) else Tensor(a or 1.0, dtype=b.dtype)
         return unbroadcast(g * y * log(base), b)
 
-    return record(_value(a) ** _value(b), (a, to_a), (b, to_b))
+    return record(value(a) ** value(b), (a, to_a), (b, to_b))
 
 
 @op
@@ -179,20 +179,20 @@ def leaky_relu(x: Tensor, slope: float = 0.01) -> Tensor:
 @op
 def maximum(a: Any, b: Any) -> Tensor:
     """The larger of a and b, element by element. It gets the gradient; where a = b, each gets half."""
-    return _pick(np.maximum, *_operands(a, b))
+    return _pick(np.maximum, *operands(a, b))
 
 
 @op
 def minimum(a: Any, b: Any) -> Tensor:
     """The smaller of a and b, element by element. It gets the gradient; where a = b, each gets half."""
-    return _pick(np.minimum, *_operands(a, b))
+    return _pick(np.minimum, *operands(a, b))
 
 
 def _pick(choose: Any, a: Any, b: Any) -> Tensor:
-    data = choose(_value(a), _value(b))
+    data = choose(value(a), value(b))
 
     def share(x: Any) -> Tensor:  # 1 where x was chosen, 1/2 where both were, else 0
-        chosen_a, chosen_b, chosen_x = (np.equal(data, _value(operand)) for operand in (a, b, x))
+        chosen_a, chosen_b, chosen_x = (np.equal(data, value(operand)) for operand in (a, b, x))
         return Tensor(chosen_x / (chosen_a.astype(data.dtype) + chosen_b), dtype=data.dtype)
 
     return record(
@@ -205,9 +205,9 @@ def _pick(choose: Any, a: Any, b: Any) -> Tensor:
 @op
 def where(condition: Any, a: Any, b: Any) -> Tensor:
     """Gives a where the condition holds, else b. Each gets the gradient where it was taken; the condition, none."""
-    a, b = _operands(a, b)
-    condition = np.asarray(_value(condition)) != 0
-    data = np.where(condition, _value(a), _value(b))
+    a, b = operands(a, b)
+    condition = np.asarray(value(condition)) != 0
+    data = np.where(condition, value(a), value(b))
     return record(
         data,
         (a, lambda g, y: unbroadcast(g * Tensor(condition, dtype=data.dtype), a)),

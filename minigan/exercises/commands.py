@@ -1,0 +1,208 @@
+"""`minigan exercise`: the list, checks, hints, solutions, and the teacher's report."""
+
+import argparse
+import csv
+import inspect
+import io
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from minigan.checkpoint import write_file
+from minigan.exercises.catalogue import EXERCISES, STUBS, Exercise, find
+from minigan.exercises.in_place import Served
+from minigan.exercises.runner import NOT_WRITTEN, Result, check_file, check_folder, load
+
+MARKS = {"passed": "✓", "failed": "✗", NOT_WRITTEN: "·"}
+
+
+def add_command(commands: Any) -> None:
+    """Add `exercise` and its actions to the command line's parser."""
+    folder = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    folder.add_argument("--folder", type=Path, help="where your files are, default: here or in lessons/exercises")
+    exercise = commands.add_parser("exercise", help="write parts of minigan yourself", parents=[folder])
+    exercise.add_argument("--watch", action="store_true", help="check the next exercise again each time you save it")
+    exercise.set_defaults(command=_list)
+    actions = exercise.add_subparsers(metavar="ACTION", title="actions (none: the list with your progress)")
+
+    def add(
+        name: str, command: Callable[[Any], int], text: str, takes_exercise: bool = True
+    ) -> argparse.ArgumentParser:
+        action = actions.add_parser(name, help=text, description=text, parents=[folder] if takes_exercise else [])
+        action.set_defaults(command=command)
+        if takes_exercise:
+            action.add_argument("exercise", metavar="EXERCISE", help="its name or number")
+        return action
+
+    add("check", _check, "check one exercise")
+    hint = add("hint", _hint, "show a hint")
+    hint.add_argument("level", type=int, nargs="?", default=1, choices=(1, 2, 3), help="3 is nearly the answer")
+    add("reset", _reset, "start an exercise again; your version is kept beside it")
+    solution = add("solution", _solution, "show minigan's own version, once yours passes")
+    solution.add_argument("--give-up", action="store_true", help="show it before yours passes")
+    start = add("start", _start, "lay the exercises out in a new folder", takes_exercise=False)
+    start.add_argument("target", type=Path, metavar="FOLDER")
+    report = add("report", _report, "check the folders of many students and write a CSV table", takes_exercise=False)
+    report.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
+    report.add_argument("-o", "--output", type=Path, default=Path("report.csv"), help="default: report.csv")
+
+
+def folder_of(given: Path | None) -> Path:
+    """The folder of exercises: as given, or here, or lessons/exercises. Raises ValueError if there is none."""
+    places = [given] if given else [Path(), Path("lessons/exercises"), Path("exercises")]
+    for place in places:
+        if any((place / exercise.file).is_file() for exercise in EXERCISES):
+            return place
+    where = f"in {given}" if given else "here"
+    raise ValueError(
+        f"there are no exercises {where}: `minigan exercise start exercises` lays them out in a new folder"
+    )
+
+
+def passed_functions(folder: Path) -> list[Callable[..., Any]]:
+    """The functions of all exercises that pass, from the student's files. Raises ValueError if none does."""
+    functions = []
+    for exercise, result in zip(EXERCISES, check_folder(folder), strict=True):
+        if result.passed:
+            module = load(exercise, folder / exercise.file)
+            functions += [getattr(module, name) for name in exercise.replaces]
+    if not functions:
+        raise ValueError(f"no exercise in {folder} passes yet: see `minigan exercise`")
+    return functions
+
+
+def summary_of(served: Iterable[Served]) -> str:
+    """A table of what the student's functions did in training."""
+    rows = [f"  {s.name:<26}{s.file:<28}{s.calls:>10,} calls{s.gradients:>12,} gradients" for s in served]
+    return "\n".join(["your code in this run:", *rows])
+
+
+def _folder(options: argparse.Namespace) -> Path:
+    return folder_of(getattr(options, "folder", None))
+
+
+def _list(options: argparse.Namespace) -> int:
+    folder = _folder(options)
+    following = _print_list(folder)
+    if options.watch:
+        while following:
+            following = _watch(following, folder)
+    return 0
+
+
+def _print_list(folder: Path) -> Exercise | None:
+    """Print the list with progress; returns the next exercise to solve, or None."""
+    following, passed = None, 0
+    for exercise, result in zip(EXERCISES, check_folder(folder), strict=True):
+        mark = MARKS[result.status]
+        print(
+            f"{exercise.number:>3} {mark} {exercise.name:<22}{exercise.level:<11}lesson {exercise.lesson:<5}{result.status}"
+        )
+        passed += result.passed
+        following = following or (None if result.passed else exercise)
+    print(f"{passed} of {len(EXERCISES)} passed", end="")
+    if following is None:
+        print(": all done. Now let your code train a GAN: minigan train --with-exercises")
+    else:
+        print(f". Next: edit {folder / following.file}, then: minigan exercise check {following.name}")
+    return following
+
+
+def _watch(exercise: Exercise, folder: Path) -> Exercise | None:
+    """Check an exercise each time its file is saved, until it passes; returns the next one."""
+    path = folder / exercise.file
+    seen = None
+    while True:
+        saved = path.stat().st_mtime_ns if path.exists() else 0
+        if saved != seen:
+            seen = saved
+            result = check_file(exercise, path)
+            _print_result(exercise, result)
+            if result.passed:
+                return _print_list(folder)
+            print(f"\nwaiting for you to save {path} (Ctrl-C stops)", flush=True)
+        time.sleep(0.2)
+
+
+def _check(options: argparse.Namespace) -> int:
+    exercise, folder = find(options.exercise), _folder(options)
+    result = check_file(exercise, folder / exercise.file)
+    _print_result(exercise, result)
+    return 0 if result.passed else 1
+
+
+def _print_result(exercise: Exercise, result: Result) -> None:
+    print(f"{MARKS[result.status]} {result}")
+    if result.output:
+        print(f"your code printed:\n{result.output.rstrip()}")
+    if result.passed:
+        print(f"see how the library does it: minigan exercise solution {exercise.name}")
+    else:
+        print(f"stuck? minigan exercise hint {exercise.name}")
+
+
+def _hint(options: argparse.Namespace) -> int:
+    exercise = find(options.exercise)
+    print(exercise.hints[options.level - 1])
+    if options.level < len(exercise.hints):
+        print(f"more: minigan exercise hint {exercise.name} {options.level + 1}")
+    return 0
+
+
+def _reset(options: argparse.Namespace) -> int:
+    exercise, folder = find(options.exercise), _folder(options)
+    path = folder / exercise.file
+    if path.exists():
+        kept = next(p for n in count(1) if not (p := path.with_name(f"{path.stem}_old{n}.py")).exists())
+        path.rename(kept)
+        print(f"your version is now {kept}")
+    shutil.copyfile(STUBS / exercise.file, path)
+    print(f"{path} is as it was handed out")
+    return 0
+
+
+def _solution(options: argparse.Namespace) -> int:
+    exercise = find(options.exercise)
+    if not options.give_up:
+        folder = _folder(options)
+        if not check_file(exercise, folder / exercise.file).passed:
+            raise ValueError(f"{exercise.name} does not pass yet; to see the solution all the same, add --give-up")
+    for name in exercise.replaces:
+        function = inspect.unwrap(exercise.solution(name))
+        source, line = inspect.getsourcelines(function)
+        print(f"# {inspect.getsourcefile(function)}, line {line}\n{''.join(source)}")
+    return 0
+
+
+def _start(options: argparse.Namespace) -> int:
+    target = options.target
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise ValueError(f"{target} exists already: choose a new folder")
+    target.mkdir(parents=True, exist_ok=True)
+    for path in sorted(STUBS.iterdir()):
+        if path.is_file():
+            shutil.copyfile(path, target / path.name)
+    print(f"{len(EXERCISES)} exercises are in {target}; begin with: minigan exercise --folder {target}")
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    for folder in options.folders:
+        if not folder.is_dir():
+            raise ValueError(f"{folder} is not a folder")
+    table = io.StringIO()
+    writer = csv.writer(table)
+    writer.writerow(["folder", "number", "exercise", "level", "lesson", "status", "diagnosis"])
+    for folder in options.folders:
+        results = list(check_folder(folder))
+        for exercise, result in zip(EXERCISES, results, strict=True):
+            diagnosis = " | ".join(line.strip() for line in result.message.splitlines())
+            row = [folder, exercise.number, exercise.name, exercise.level, exercise.lesson, result.status, diagnosis]
+            writer.writerow(row)
+        print(f"{folder}: {sum(result.passed for result in results)} of {len(results)} passed", flush=True)
+        write_file(options.output, table.getvalue().encode())  # after each folder: nothing is lost if it is stopped
+    print(f"the table is in {options.output}")
+    return 0
