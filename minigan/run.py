@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType
 
 import numpy as np
@@ -53,29 +54,40 @@ class Run:
     def __init__(self, folder: Path, config: Config, shape: tuple[int, ...], count: int, classes: int) -> None:
         self.folder, self.config, self.shape, self.count = folder, config, shape, count
         self.gan = GAN(config, shape, classes)
-        self.checkpoint = folder / "checkpoint.safetensors"
         self.metrics: list[dict[str, float]] = []
         n = 64 if len(shape) == 3 else 1000  # images, or points
         rng = np.random.default_rng([config.seed, n])
         self.fixed_noise = rng.standard_normal((n, self.gan.noise_dim), dtype=np.float32)  # for every picture the same
 
+    @property
+    def checkpoint(self) -> Path:
+        """The file of all that training changes."""
+        return self.folder / "checkpoint.safetensors"
+
     @classmethod
     def create(cls, folder: Path, config: Config, samples: np.ndarray, labels: np.ndarray | None = None) -> "Run":
         """A new run in a folder that must be new or empty."""
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise ValueError(f"{folder} exists already: choose another --output, or go on with --resume {folder}")
+        _check_free(folder)
         DataLoader(samples, batch_size=config.batch_size)  # says now, before there is a folder, if that is too large
-        unfinished = folder.with_name(folder.name + ".part")  # takes its name when complete, even if we are killed
         classes = 0 if labels is None else int(labels.max()) + 1
-        run = cls(unfinished, config, samples.shape[1:], len(samples), classes)
-        unfinished.mkdir(parents=True, exist_ok=True)
-        settings = asdict(config) | {"shape": run.shape, "count": run.count, "classes": classes}
-        write_file(unfinished / "config.json", json.dumps(settings, indent=2) + "\n")
-        run.write_picture("frames/0000000.png", samples)
-        run.save()
-        if folder.exists():
-            folder.rmdir()  # it is empty
-        unfinished.rename(folder)
+        run = cls(folder, config, samples.shape[1:], len(samples), classes)
+        if not folder.parent.exists():  # a file in its place gets a better sentence below
+            folder.parent.mkdir(parents=True, exist_ok=True)
+        # Made in a folder that no other process knows, the run takes its name when complete, even if we are killed.
+        with TemporaryDirectory(".part", folder.name + ".", folder.parent) as private:
+            run.folder = unfinished = Path(private) / "run"
+            unfinished.mkdir()
+            settings = asdict(config) | {"shape": run.shape, "count": run.count, "classes": classes}
+            write_file(unfinished / "config.json", json.dumps(settings, indent=2) + "\n")
+            run.write_picture("frames/0000000.png", samples)
+            run.save()
+            try:
+                if folder.exists():
+                    folder.rmdir()  # it is empty
+                unfinished.rename(folder)
+            except OSError:
+                _check_free(folder)  # another process was faster
+                raise
         return cls.open(folder)
 
     @classmethod
@@ -154,6 +166,11 @@ class Run:
         frames = [Image.open(path).copy() for path in sorted((self.folder / "frames").glob("*.png"))]
         if frames:
             write_file(self.folder / "training.gif", plots.animation(frames))
+
+
+def _check_free(folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{folder} exists already: choose another --output, or go on with --resume {folder}")
 
 
 def _in_words(figures: dict[str, float]) -> str:

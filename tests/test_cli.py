@@ -218,6 +218,38 @@ def test_an_output_folder_that_exists_is_left_alone(capsys, data, finished):
     assert contents(finished) == before
 
 
+def test_of_two_that_create_the_same_run_one_gets_it_whole(data, tmp_path):
+    command = [*COMMAND, "train", *options(data), "--output", "r"]
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    two = [subprocess.Popen([*command, "--seed", seed], cwd=tmp_path, **pipes) for seed in ("3", "4")]
+    errors = [process.communicate(timeout=60)[1] for process in two]
+    codes = [process.returncode for process in two]
+    assert sorted(codes) == [0, 2], errors
+    loser = errors[codes.index(2)].strip().splitlines()
+    assert len(loser) == 1 and "r exists already" in loser[0]
+    assert Run.open(tmp_path / "r").gan.step == 24 and [p.name for p in tmp_path.iterdir()] == ["r"]
+
+
+def test_the_loser_of_a_race_at_the_last_instant(capsys, data, finished, tmp_path, monkeypatch):
+    """The other process takes the folder's name just before ours is complete."""
+    save = Run.save
+
+    def slow_save(run):
+        save(run)
+        shutil.copytree(finished, tmp_path / "r")
+
+    monkeypatch.setattr(Run, "save", slow_save)
+    assert "r exists already" in fails(capsys, "train", *options(data), "--output", tmp_path / "r")
+    assert contents(tmp_path / "r") == contents(finished) and [p.name for p in tmp_path.iterdir()] == ["r"]
+
+
+def test_what_a_killed_creation_left_is_not_used(data, finished, tmp_path):
+    (tmp_path / "r.part").mkdir()
+    (tmp_path / "r.part" / "rubbish").write_text("old")
+    assert main(["train", *options(data), "--output", str(tmp_path / "r")]) == 0
+    assert contents(tmp_path / "r") == contents(finished)
+
+
 def test_an_output_that_cannot_be_written(capsys, data, tmp_path):
     (tmp_path / "file").write_text("mine")
     assert "exists already" in fails(capsys, "train", *options(data), "--output", tmp_path / "file")
