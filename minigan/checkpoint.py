@@ -31,7 +31,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 def write_file(path: Path, content: Any) -> None:
     """Write bytes or text to `path` at once: to a file beside it, which then takes its name.
 
-    On an error, such as a full disk, the old file stays and the half-written one is removed.
+    On an error, such as a full disk, or on Ctrl-C the old file stays and the half-written one is removed.
     """
     content = content.encode() if isinstance(content, str) else content
     beside = path.with_name(path.name + ".part")
@@ -41,7 +41,8 @@ def write_file(path: Path, content: Any) -> None:
             file.flush()
             os.fsync(file.fileno())  # on the disk before it takes the name
         os.replace(beside, path)
-    except OSError as error:
+    except BaseException as error:  # Ctrl-C too
         beside.unlink(missing_ok=True)
-        error.filename = str(path)  # a full disk does not say which file it was
+        if isinstance(error, OSError):
+            error.filename = str(path)  # a full disk does not say which file it was
         raise

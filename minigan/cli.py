@@ -29,18 +29,23 @@ def main(arguments: list[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # an overflow ends in DivergedError, which says more
             return options.command(options)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
+        print(f"minigan: stopped{_notes(error)}", file=sys.stderr)
         return 130
     except OSError as error:
         reason = error.strerror or str(error)
-        full = ": free some space, then go on with --resume" if error.errno == errno.ENOSPC else ""
-        message = f"{error.filename}: {reason}{full}" if error.filename else f"{reason}{full}"
+        full = ": free some space" if error.errno == errno.ENOSPC else ""
+        message = (f"{error.filename}: " if error.filename else "") + reason + full + _notes(error)
     except MemoryError as error:
         message = f"not enough memory ({error}): use a smaller --batch-size, --size or -n"
     except (ValueError, RuntimeError) as error:
         message = str(error)
     print(f"minigan: {message}", file=sys.stderr)
     return 2
+
+
+def _notes(error: BaseException) -> str:
+    return "".join(getattr(error, "__notes__", ()))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -85,7 +90,11 @@ def _train(options: argparse.Namespace) -> int:
     print(f"generator\n{gan.generator.summary((gan.noise_dim + gan.classes,))}")
     print(f"discriminator\n{gan.discriminator.summary(run.shape)}")
     print(f"{run.count:,} samples of shape {run.shape}; the results go to {run.folder}")
-    finished = run.train(*data)
+    try:
+        finished = run.train(*data)
+    except (KeyboardInterrupt, OSError) as error:  # a second Ctrl-C, or a full disk: now there is a run to go on with
+        error.add_note(f"; go on with: minigan train --resume {run.folder}")
+        raise
     if not finished:
         print(f"stopped after step {run.gan.step}; go on with: minigan train --resume {run.folder}")
         return 130

@@ -182,6 +182,18 @@ def test_on_a_full_disk_the_old_file_stays_and_nothing_else_is_left(tmp_path, mo
     assert not old or path.read_bytes() == old
 
 
+@pytest.mark.parametrize("where", ["fsync", "replace"])
+def test_on_ctrl_c_the_old_file_stays_and_nothing_else_is_left(tmp_path, monkeypatch, where):
+    def ctrl_c(*_):
+        raise KeyboardInterrupt
+
+    (tmp_path / "file").write_bytes(b"old")
+    monkeypatch.setattr(os, where, ctrl_c)
+    with pytest.raises(KeyboardInterrupt):
+        write_file(tmp_path / "file", b"new content")
+    assert os.listdir(tmp_path) == ["file"] and (tmp_path / "file").read_bytes() == b"old"
+
+
 def test_a_real_limit_on_the_size_of_files(tmp_path):
     """The same with an operating system that refuses to write on."""
     pytest.importorskip("resource")

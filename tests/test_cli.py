@@ -1,6 +1,8 @@
 """The command line: runs, their folders, going on after Ctrl-C and kill -9, and bad input."""
 
+import errno
 import json
+import os
 import random
 import resource
 import shutil
@@ -143,6 +145,30 @@ def test_ctrl_c_saves_and_resume_ends_with_the_same_bytes(data, tmp_path):
     assert 24 <= step < 240 and (stopped / "samples.png").exists()
     assert main(["train", "--resume", str(stopped)]) == 0
     assert contents(stopped) == contents(straight)
+
+
+def test_a_second_ctrl_c_says_how_to_go_on_and_leaves_whole_files(capsys, data, tmp_path, monkeypatch):
+    save = Run.save
+
+    def save_with_ctrl_c_twice(run):
+        if run.gan.step == 12:
+            signal.raise_signal(signal.SIGINT)  # once: it would stop after this step
+            monkeypatch.setattr(os, "fsync", lambda number: signal.raise_signal(signal.SIGINT))
+        save(run)
+
+    monkeypatch.setattr(Run, "save", save_with_ctrl_c_twice)
+    assert main(["train", *options(data), "--output", str(tmp_path / "r")]) == 130
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == f"minigan: stopped; go on with: minigan train --resume {tmp_path / 'r'}"
+    assert not list(tmp_path.rglob("*.part"))
+    monkeypatch.undo()
+    assert main(["train", "--resume", str(tmp_path / "r")]) == 0
+
+
+def test_ctrl_c_while_modules_are_imported(tmp_path):
+    (tmp_path / "matplotlib.py").write_text("import signal\nsignal.raise_signal(signal.SIGINT)\n")
+    out = subprocess.run(COMMAND, env=os.environ | {"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True)
+    assert (out.returncode, out.stderr) == (130, "")
 
 
 def test_kill_9_at_20_random_instants(data, tmp_path):
@@ -329,7 +355,18 @@ def test_a_full_disk(data, tmp_path):
     assert out.returncode == 2 and "Traceback" not in out.stderr
     assert "checkpoint.safetensors" in out.stderr.splitlines()[-1]
     assert (folder / "checkpoint.safetensors").read_bytes() == before
+    assert f"go on with: minigan train --resume {folder}" in out.stderr.splitlines()[-1]
     assert not list(folder.glob("*.part"))
+
+
+def test_a_disk_that_is_full_before_there_is_a_run(capsys, data, tmp_path, monkeypatch):
+    def full_disk(number):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    message = fails(capsys, "train", *options(data), "--output", tmp_path / "r")
+    assert "No space left on device: free some space" in message and "resume" not in message
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
