@@ -24,8 +24,9 @@ def load_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         with safe_open(path, framework="numpy") as file:
             notes = json.loads((file.metadata() or {})["notes"])
             return {name: file.get_tensor(name) for name in file.keys()}, notes
-    except (SafetensorError, KeyError, ValueError) as error:
-        raise ValueError(f"{path} is not a whole checkpoint ({error}): it may have been cut short") from None
+    # TypeError and AttributeError are for types that NumPy lacks, such as bfloat16.
+    except (SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is not a whole checkpoint ({error}): put back a whole copy of it") from None
 
 
 def write_file(path: Path, content: Any) -> None:

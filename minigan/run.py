@@ -8,6 +8,7 @@ from its checkpoint and ends with the same bytes as one that was not.
 """
 
 import json
+import math
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,10 +23,13 @@ from tqdm import tqdm
 
 from minigan import plots
 from minigan.checkpoint import write_file
+from minigan.checks import check_integer
 from minigan.data import TOYS, DataLoader, from_picture, load_images, load_mnist
+from minigan.data.images import open_picture
 from minigan.train import GAN, Config, train
 
 FRAMES = 40  # pictures in training.gif, and checkpoints in a run, besides those at the ends of epochs
+FIGURES = ("d_loss", "g_loss", "d_real", "d_fake")  # in each line of metrics.jsonl, and the step
 
 
 def load_samples(config: Config) -> tuple[np.ndarray, ...]:
@@ -99,8 +103,12 @@ class Run:
         try:
             settings = json.loads(path.read_text())
             config = Config(**{field.name: settings[field.name] for field in fields(Config)})
-            run = cls(folder, config, tuple(settings["shape"]), settings["count"], settings["classes"])
-        except (ValueError, KeyError, TypeError) as error:
+            shape, count, classes = tuple(settings["shape"]), settings["count"], settings["classes"]
+            for number in (*shape, count):
+                check_integer("each number in shape and count", number, low=1)
+            check_integer("classes", classes, low=0)
+            run = cls(folder, config, shape, count, classes)
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise ValueError(f"{path} is damaged ({error}): it must be as `minigan train` wrote it") from None
         run.gan.load(run.checkpoint)
         return run
@@ -117,6 +125,7 @@ class Run:
         loader = DataLoader(*arrays, batch_size=self.config.batch_size, seed=self.config.seed)
         total = epochs * len(loader)
         self.metrics = self._read_metrics()
+        self._read_frames()  # says now if one is damaged, not at the end
         bar = tqdm(
             total=total * loader.batch_size, initial=gan.step * loader.batch_size, unit=" images", dynamic_ncols=True
         )
@@ -148,9 +157,18 @@ class Run:
         path = self.folder / "metrics.jsonl"
         try:
             metrics = [json.loads(line) for line in path.read_text().splitlines()]
+            for line in metrics:
+                if not all(math.isfinite(line[name]) for name in ("step", *FIGURES)):
+                    raise ValueError(f"not all are finite: {line}")
             return [line for line in metrics if line["step"] <= self.gan.step]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise ValueError(f"{path} is damaged ({error}): empty it to go on without its figures") from None
+
+    def _read_frames(self) -> list[Image.Image]:
+        try:
+            return [open_picture(path) for path in sorted((self.folder / "frames").glob("*.png"))]
+        except ValueError as error:
+            raise ValueError(f"{error}: delete it to go on without it") from None
 
     def write_picture(self, name: str, samples: np.ndarray) -> None:
         """Draw what the generator makes of the fixed noise; points, over some real ones from `samples`."""
@@ -163,8 +181,7 @@ class Run:
         self.write_picture("samples.png", samples)
         if self.metrics:
             write_file(self.folder / "losses.png", plots.to_bytes(plots.loss_curves(self.metrics)))
-        frames = [Image.open(path).copy() for path in sorted((self.folder / "frames").glob("*.png"))]
-        if frames:
+        if frames := self._read_frames():
             write_file(self.folder / "training.gif", plots.animation(frames))
 
 

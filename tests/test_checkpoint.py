@@ -1,6 +1,7 @@
 """Checkpoints: what goes in comes out, and a damaged file or a full disk does no harm."""
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -99,6 +100,17 @@ def test_a_file_that_is_no_checkpoint_is_named(tmp_path, content):
     path = tmp_path / "other.safetensors"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"other\.safetensors"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize("dtype", ["BF16", "F8_E4M3", "F8_E8M0", "odd"])
+def test_a_file_with_types_that_numpy_lacks_is_named(tmp_path, dtype):
+    path = tmp_path / "odd.safetensors"
+    size = 2 if dtype == "BF16" else 1
+    tensor = {"dtype": dtype, "shape": [4], "data_offsets": [0, 4 * size]}
+    header = json.dumps({"__metadata__": {"notes": "{}"}, "a": tensor}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4 * size))
+    with pytest.raises(ValueError, match=r"odd\.safetensors"):
         load_checkpoint(path)
 
 

@@ -298,6 +298,8 @@ def test_a_damaged_config(capsys, finished, tmp_path):
     shutil.copytree(finished, tmp_path / "r")
     good = json.loads((finished / "config.json").read_text())
     wrong = [{"epochs": "many"}, {"shape": [1, 17, 17]}, {"shape": 5}, {"model": "vae"}, {"loss": "none"}]
+    wrong += [{"data": 5}, {"data": None}, {"shape": [1, 16.0, 16]}, {"shape": [1, -16, -16]}, {"shape": "28"}]
+    wrong += [{"count": "many"}, {"count": None}, {"classes": -1}, {"classes": [2]}, {"seed": 1e400}]
     for text in ["", "{", "[]", *[json.dumps(good | change) for change in wrong]]:
         (tmp_path / "r" / "config.json").write_text(text)
         assert "config.json" in fails(capsys, "train", "--resume", tmp_path / "r")
@@ -307,10 +309,26 @@ def test_damaged_figures_and_lost_frames(capsys, finished, tmp_path):
     shutil.copytree(finished, tmp_path / "r")
     shutil.rmtree(tmp_path / "r" / "frames")
     assert main(["train", "--resume", str(tmp_path / "r")]) == 0
-    for text in ("{", "[]\n", "5\n", '{"stop": 3}\n'):
+    figures = {"step": 1, "d_loss": 1.0, "g_loss": 1.0, "d_real": 0.5, "d_fake": 0.5}
+    wrong = [json.dumps(figures | {"g_loss": value}) for value in ("1", None, [1], 10**400, np.nan)]
+    for text in ("{", "[]\n", "5\n", '{"stop": 3}\n', '{"step": 3}\n', *wrong):
         (tmp_path / "r" / "metrics.jsonl").write_text(text)
         assert "metrics.jsonl is damaged" in fails(capsys, "train", "--resume", tmp_path / "r")
     (tmp_path / "r" / "metrics.jsonl").write_text("")
+    assert main(["train", "--resume", str(tmp_path / "r")]) == 0
+
+
+def test_a_damaged_frame_is_found_before_training_goes_on(capsys, finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "r")
+    config = json.loads((finished / "config.json").read_text())
+    (tmp_path / "r" / "config.json").write_text(json.dumps(config | {"epochs": 3}))
+    frame = tmp_path / "r" / "frames" / "0000003.png"
+    for damaged in (frame.read_bytes()[:500], b"", b"x" * 500):
+        frame.write_bytes(damaged)
+        message = fails(capsys, "train", "--resume", tmp_path / "r")
+        assert f"{frame}: cannot be read" in message and "delete it to go on without it" in message
+        assert Run.open(tmp_path / "r").gan.step == 24
+    frame.unlink()
     assert main(["train", "--resume", str(tmp_path / "r")]) == 0
 
 
