@@ -10,6 +10,7 @@ from its checkpoint and ends with the same bytes as one that was not.
 import json
 import math
 import signal
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, fields
@@ -59,6 +60,7 @@ class Run:
         self.folder, self.config, self.shape, self.count = folder, config, shape, count
         self.gan = GAN(config, shape, classes)
         self.metrics: list[dict[str, float]] = []
+        self.checksum: int | None = None  # of the samples that the run began with, where it is known
         n = 64 if len(shape) == 3 else 1000  # images, or points
         rng = np.random.default_rng([config.seed, n])
         self.fixed_noise = rng.standard_normal((n, self.gan.noise_dim), dtype=np.float32)  # for every picture the same
@@ -82,6 +84,7 @@ class Run:
             run.folder = unfinished = Path(private) / "run"
             unfinished.mkdir()
             settings = asdict(config) | {"shape": run.shape, "count": run.count, "classes": classes}
+            settings["checksum"] = run.checksum_of(samples)
             write_file(unfinished / "config.json", json.dumps(settings, indent=2) + "\n")
             run.write_picture("frames/0000000.png", samples)
             run.save()
@@ -108,10 +111,15 @@ class Run:
                 check_integer("each number in shape and count", number, low=1)
             check_integer("classes", classes, low=0)
             run = cls(folder, config, shape, count, classes)
+            run.checksum = settings.get("checksum")
         except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise ValueError(f"{path} is damaged ({error}): it must be as `minigan train` wrote it") from None
         run.gan.load(run.checkpoint)
         return run
+
+    def checksum_of(self, samples: np.ndarray) -> int | None:
+        """A number that changes with the samples; None for toys: drawn anew, they may round otherwise elsewhere."""
+        return None if self.config.data in TOYS else zlib.crc32(np.ascontiguousarray(samples))
 
     def train(self, samples: np.ndarray, labels: np.ndarray | None = None) -> bool:
         """Train to the end, with a progress bar; returns whether it got there, or was stopped with Ctrl-C."""
@@ -119,6 +127,11 @@ class Run:
             raise ValueError(
                 f"the data {self.config.data} have changed since this run began: {self.count} samples of shape "
                 f"{self.shape} then, {len(samples)} of {samples.shape[1:]} now"
+            )
+        if self.checksum not in (None, self.checksum_of(samples)):
+            raise ValueError(
+                f"the values of the data {self.config.data} have changed since this run began: put the old data back, "
+                "or begin a new run"
             )
         gan, epochs = self.gan, self.config.epochs
         arrays = (samples,) if labels is None else (samples, labels)

@@ -347,6 +347,23 @@ def test_data_that_changed_since(capsys, finished, tmp_path):
     assert "have changed since this run began" in fails(capsys, "train", "--resume", tmp_path / "r")
 
 
+def test_data_of_which_a_single_pixel_changed_since(capsys, data, tmp_path):
+    images = np.load(data)["images"]
+    for name, channels in (("grey", images), ("colour", np.stack([images] * 3, axis=3))):
+        path, run = tmp_path / f"{name}.npz", tmp_path / name
+        np.savez(path, images=channels)
+        assert main(["train", *options(path, 1), "--output", str(run)]) == 0
+        before = contents(run)
+        channels[7, 3, 2] += 1
+        np.savez(path, images=channels)
+        assert "have changed since this run began: put the old data back" in fails(capsys, "train", "--resume", run)
+        assert contents(run) == before
+        settings = json.loads((run / "config.json").read_text())
+        del settings["checksum"]  # as older runs are: they go on without this check
+        (run / "config.json").write_text(json.dumps(settings))
+        assert main(["train", "--resume", str(run)]) == 0
+
+
 def test_a_loss_that_diverges(capsys, data, tmp_path):
     message = fails(
         capsys, "train", *options(data), "--loss", "least_squares", "--lr-d", "1e30", "--output", tmp_path / "r"
