@@ -226,6 +226,7 @@ def fails(capsys, *arguments):
         (["--seed", "-1"], "seed"),
         (["--loss", "mse"], "invalid choice: 'mse'"),
         (["--model", "dcgan", "--data", "ring"], "points"),
+        (["--size", "28", "--data", "ring"], "the data ring are points: leave it out"),
         (["--device", "tpu"], "invalid choice"),
         (["--resume", "nowhere"], "nowhere is not a run"),
         (["--resume", "nowhere", "--epochs", "3"], "leave out --epochs"),
@@ -417,6 +418,13 @@ def test_a_disk_that_is_full_before_there_is_a_run(capsys, data, tmp_path, monke
 def test_bad_sample_options(capsys, finished, tmp_path, monkeypatch, arguments, sentence):
     monkeypatch.chdir(tmp_path)
     assert sentence in fails(capsys, "sample", finished, *arguments)
+
+
+def test_help_says_the_defaults_for_points():
+    out = subprocess.run([*COMMAND, "train", "--help"], capture_output=True, text=True).stdout
+    words = " ".join(out.split())
+    for default in ("mlp", 30, 256, 0.001):
+        assert f"or for points {default}" in words
 
 
 def test_help_names_every_option():
