@@ -208,6 +208,20 @@ def test_an_input_that_does_not_fit_is_refused_in_both_modes(layer, shape, train
         layer.train(training)(np.ones(shape))
 
 
+@pytest.mark.parametrize("eps", [-1e-5, float("nan"), float("inf"), "1"])
+def test_a_bad_eps_is_refused(eps):
+    with pytest.raises(ValueError, match=rf"BatchNorm1d: eps must be a number in \[0, inf\), not {eps!r}"):
+        nn.BatchNorm1d(3, eps=eps)
+
+
+@pytest.mark.parametrize("wrong", [0, "0", np.random])
+def test_an_rng_that_is_no_generator_is_refused(wrong):
+    makers = (lambda: nn.Linear(2, 3, rng=wrong), lambda: nn.Conv2d(1, 1, 2, rng=wrong))
+    for make in (*makers, lambda: nn.ConvTranspose2d(1, 1, 2, rng=wrong)):
+        with pytest.raises(TypeError, match=r"rng must be a random generator, such as np\.random\.default_rng\(0\)"):
+            make()
+
+
 # --- parameters, names, saving ---------------------------------------------------------------------------------
 
 
