@@ -2,6 +2,16 @@
 
 import sys
 
-from minigan.cli import main
 
-sys.exit(main())
+def main() -> int:
+    """The command line. It is imported only here, so that Ctrl-C in that second ends without a traceback too."""
+    try:
+        from minigan import cli
+
+        return cli.main()
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

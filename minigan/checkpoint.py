@@ -24,14 +24,15 @@ def load_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         with safe_open(path, framework="numpy") as file:
             notes = json.loads((file.metadata() or {})["notes"])
             return {name: file.get_tensor(name) for name in file.keys()}, notes
-    except (SafetensorError, KeyError, ValueError) as error:
-        raise ValueError(f"{path} is not a whole checkpoint ({error}): it may have been cut short") from None
+    # TypeError and AttributeError are for types that NumPy lacks, such as bfloat16.
+    except (SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is not a whole checkpoint ({error}): put back a whole copy of it") from None
 
 
 def write_file(path: Path, content: Any) -> None:
     """Write bytes or text to `path` at once: to a file beside it, which then takes its name.
 
-    On an error, such as a full disk, the old file stays and the half-written one is removed.
+    On an error, such as a full disk, or on Ctrl-C the old file stays and the half-written one is removed.
     """
     content = content.encode() if isinstance(content, str) else content
     beside = path.with_name(path.name + ".part")
@@ -41,7 +42,8 @@ def write_file(path: Path, content: Any) -> None:
             file.flush()
             os.fsync(file.fileno())  # on the disk before it takes the name
         os.replace(beside, path)
-    except OSError as error:
+    except BaseException as error:  # Ctrl-C too
         beside.unlink(missing_ok=True)
-        error.filename = str(path)  # a full disk does not say which file it was
+        if isinstance(error, OSError):
+            error.filename = str(path)  # a full disk does not say which file it was
         raise

@@ -29,18 +29,23 @@ def main(arguments: list[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # an overflow ends in DivergedError, which says more
             return options.command(options)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
+        print(f"minigan: stopped{_notes(error)}", file=sys.stderr)
         return 130
     except OSError as error:
         reason = error.strerror or str(error)
-        full = ": free some space, then go on with --resume" if error.errno == errno.ENOSPC else ""
-        message = f"{error.filename}: {reason}{full}" if error.filename else f"{reason}{full}"
+        full = ": free some space" if error.errno == errno.ENOSPC else ""
+        message = (f"{error.filename}: " if error.filename else "") + reason + full + _notes(error)
     except MemoryError as error:
         message = f"not enough memory ({error}): use a smaller --batch-size, --size or -n"
     except (ValueError, RuntimeError) as error:
         message = str(error)
     print(f"minigan: {message}", file=sys.stderr)
     return 2
+
+
+def _notes(error: BaseException) -> str:
+    return "".join(getattr(error, "__notes__", ()))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -52,13 +57,12 @@ def _parser() -> argparse.ArgumentParser:
     train.set_defaults(command=_train)
     train.add_argument("--data", help="mnist (default), ring, grid, swiss_roll, moons, or the path of your own images")
     train.add_argument("--size", type=int, help="make the images SIZE x SIZE pixels (mnist: 28, 16 or 8)")
-    train.add_argument("--model", choices=MODELS, help="default: dcgan for images, mlp for points")
+    points = {name: f"default: {getattr(Config, name)}, or for points {value}" for name, value in POINTS.items()}
+    train.add_argument("--model", choices=MODELS, help=points["model"])
     train.add_argument("--loss", choices=tuple(LOSSES), help=f"default: {Config.loss}")
-    train.add_argument(
-        "--epochs", type=int, help=f"passes over the data, default: {Config.epochs} (points 30; few images, more)"
-    )
-    train.add_argument("--batch-size", type=int, help=f"default: {Config.batch_size}")
-    train.add_argument("--lr-g", type=float, help=f"learning rate of the generator, default: {Config.lr_g}")
+    train.add_argument("--epochs", type=int, help=f"passes over the data, {points['epochs']} (few images: more)")
+    train.add_argument("--batch-size", type=int, help=points["batch_size"])
+    train.add_argument("--lr-g", type=float, help=f"learning rate of the generator, {points['lr_g']}")
     train.add_argument("--lr-d", type=float, help=f"learning rate of the discriminator, default: {Config.lr_d}")
     train.add_argument("--seed", type=int, help=f"of all random numbers, default: {Config.seed}")
     train.add_argument("--device", choices=("cpu", "cuda"), help="default: cpu")
@@ -85,7 +89,11 @@ def _train(options: argparse.Namespace) -> int:
     print(f"generator\n{gan.generator.summary((gan.noise_dim + gan.classes,))}")
     print(f"discriminator\n{gan.discriminator.summary(run.shape)}")
     print(f"{run.count:,} samples of shape {run.shape}; the results go to {run.folder}")
-    finished = run.train(*data)
+    try:
+        finished = run.train(*data)
+    except (KeyboardInterrupt, OSError) as error:  # a second Ctrl-C, or a full disk: now there is a run to go on with
+        error.add_note(f"; go on with: minigan train --resume {run.folder}")
+        raise
     if not finished:
         print(f"stopped after step {run.gan.step}; go on with: minigan train --resume {run.folder}")
         return 130
@@ -111,6 +119,8 @@ def _new(given: dict[str, Any]) -> tuple[Run, tuple[np.ndarray, ...]]:
         steps_per_epoch = max(1, len(data[0]) // config.batch_size)
         config = Config(**{"epochs": max(config.epochs, 1500 // steps_per_epoch)} | given)  # about MNIST's steps
     if data[0].ndim == 2:
+        if config.size is not None:
+            raise ValueError(f"--size is for images, and the data {config.data} are points: leave it out")
         config = Config(**POINTS | given)
     if folder is None:
         folder = _free_folder(Path("runs") / f"{Path(config.data).stem}-{config.model}")

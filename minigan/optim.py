@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from minigan.checks import check_number
 from minigan.nn import Parameter
 from minigan.tensor import Tensor
 
@@ -62,6 +63,7 @@ class SGD(Optimizer):
 
     def __init__(self, params: Iterable[Parameter], lr: float = 1e-3, momentum: float = 0.0) -> None:
         super().__init__(params, lr)
+        check_number("SGD: momentum", momentum, below=1)
         self.momentum = momentum
 
     def update(self, theta: Any, g: Any, velocity: Any) -> None:
@@ -81,6 +83,8 @@ class RMSprop(Optimizer):
 
     def __init__(self, params: Iterable[Parameter], lr: float = 1e-2, alpha: float = 0.99, eps: float = 1e-8) -> None:
         super().__init__(params, lr)
+        check_number("RMSprop: alpha", alpha, below=1)
+        check_number("RMSprop: eps", eps)
         self.alpha, self.eps = alpha, eps
 
     def update(self, theta: Any, g: Any, v: Any) -> None:
@@ -111,6 +115,7 @@ class Adam(Optimizer):
         super().__init__(params, lr)
         if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
             raise ValueError(f"both betas must lie in [0, 1), not {betas}")
+        check_number("Adam: eps", eps)
         self.betas, self.eps = betas, eps
 
     def update(self, theta: Any, g: Any, m: Any, v: Any) -> None:

@@ -11,7 +11,9 @@ from minigan.gradcheck import Report
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
-    """Images in [-1, 1] -> uint8 in 0..255, of the same shape."""
+    """Images in [-1, 1] -> uint8 in 0..255, of the same shape; uint8 is returned as it is."""
+    if images.dtype == np.uint8:
+        return images
     return np.clip(np.round((images + 1) * 127.5), 0, 255).astype(np.uint8)
 
 
@@ -42,7 +44,7 @@ def scatter(points: np.ndarray, real: np.ndarray | None = None) -> Image.Image:
         middle, radius = (real.max(0) + real.min(0)) / 2, 0.65 * np.ptp(real, axis=0).max()
         axes.set(xlim=(middle[0] - radius, middle[0] + radius), ylim=(middle[1] - radius, middle[1] + radius))
     axes.scatter(*points.T, s=6, color="tab:blue", label="generated")
-    axes.set_aspect("equal")
+    axes.set(aspect="equal", xlabel="x1", ylabel="x2")
     figure.legend(loc="outside lower center", ncols=2)
     return _to_image(figure)
 

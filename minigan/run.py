@@ -8,11 +8,14 @@ from its checkpoint and ends with the same bytes as one that was not.
 """
 
 import json
+import math
 import signal
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType
 
 import numpy as np
@@ -21,10 +24,13 @@ from tqdm import tqdm
 
 from minigan import plots
 from minigan.checkpoint import write_file
+from minigan.checks import check_integer
 from minigan.data import TOYS, DataLoader, from_picture, load_images, load_mnist
+from minigan.data.images import open_picture
 from minigan.train import GAN, Config, train
 
 FRAMES = 40  # pictures in training.gif, and checkpoints in a run, besides those at the ends of epochs
+FIGURES = ("d_loss", "g_loss", "d_real", "d_fake")  # in each line of metrics.jsonl, and the step
 
 
 def load_samples(config: Config) -> tuple[np.ndarray, ...]:
@@ -53,29 +59,42 @@ class Run:
     def __init__(self, folder: Path, config: Config, shape: tuple[int, ...], count: int, classes: int) -> None:
         self.folder, self.config, self.shape, self.count = folder, config, shape, count
         self.gan = GAN(config, shape, classes)
-        self.checkpoint = folder / "checkpoint.safetensors"
         self.metrics: list[dict[str, float]] = []
+        self.checksum: int | None = None  # of the samples that the run began with, where it is known
         n = 64 if len(shape) == 3 else 1000  # images, or points
         rng = np.random.default_rng([config.seed, n])
         self.fixed_noise = rng.standard_normal((n, self.gan.noise_dim), dtype=np.float32)  # for every picture the same
 
+    @property
+    def checkpoint(self) -> Path:
+        """The file of all that training changes."""
+        return self.folder / "checkpoint.safetensors"
+
     @classmethod
     def create(cls, folder: Path, config: Config, samples: np.ndarray, labels: np.ndarray | None = None) -> "Run":
         """A new run in a folder that must be new or empty."""
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise ValueError(f"{folder} exists already: choose another --output, or go on with --resume {folder}")
+        _check_free(folder)
         DataLoader(samples, batch_size=config.batch_size)  # says now, before there is a folder, if that is too large
-        unfinished = folder.with_name(folder.name + ".part")  # takes its name when complete, even if we are killed
         classes = 0 if labels is None else int(labels.max()) + 1
-        run = cls(unfinished, config, samples.shape[1:], len(samples), classes)
-        unfinished.mkdir(parents=True, exist_ok=True)
-        settings = asdict(config) | {"shape": run.shape, "count": run.count, "classes": classes}
-        write_file(unfinished / "config.json", json.dumps(settings, indent=2) + "\n")
-        run.write_picture("frames/0000000.png", samples)
-        run.save()
-        if folder.exists():
-            folder.rmdir()  # it is empty
-        unfinished.rename(folder)
+        run = cls(folder, config, samples.shape[1:], len(samples), classes)
+        if not folder.parent.exists():  # a file in its place gets a better sentence below
+            folder.parent.mkdir(parents=True, exist_ok=True)
+        # Made in a folder that no other process knows, the run takes its name when complete, even if we are killed.
+        with TemporaryDirectory(".part", folder.name + ".", folder.parent) as private:
+            run.folder = unfinished = Path(private) / "run"
+            unfinished.mkdir()
+            settings = asdict(config) | {"shape": run.shape, "count": run.count, "classes": classes}
+            settings["checksum"] = run.checksum_of(samples)
+            write_file(unfinished / "config.json", json.dumps(settings, indent=2) + "\n")
+            run.write_picture("frames/0000000.png", samples)
+            run.save()
+            try:
+                if folder.exists():
+                    folder.rmdir()  # it is empty
+                unfinished.rename(folder)
+            except OSError:
+                _check_free(folder)  # another process was faster
+                raise
         return cls.open(folder)
 
     @classmethod
@@ -87,11 +106,20 @@ class Run:
         try:
             settings = json.loads(path.read_text())
             config = Config(**{field.name: settings[field.name] for field in fields(Config)})
-            run = cls(folder, config, tuple(settings["shape"]), settings["count"], settings["classes"])
-        except (ValueError, KeyError, TypeError) as error:
+            shape, count, classes = tuple(settings["shape"]), settings["count"], settings["classes"]
+            for number in (*shape, count):
+                check_integer("each number in shape and count", number, low=1)
+            check_integer("classes", classes, low=0)
+            run = cls(folder, config, shape, count, classes)
+            run.checksum = settings.get("checksum")
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise ValueError(f"{path} is damaged ({error}): it must be as `minigan train` wrote it") from None
         run.gan.load(run.checkpoint)
         return run
+
+    def checksum_of(self, samples: np.ndarray) -> int | None:
+        """A number that changes with the samples; None for toys: drawn anew, they may round otherwise elsewhere."""
+        return None if self.config.data in TOYS else zlib.crc32(np.ascontiguousarray(samples))
 
     def train(self, samples: np.ndarray, labels: np.ndarray | None = None) -> bool:
         """Train to the end, with a progress bar; returns whether it got there, or was stopped with Ctrl-C."""
@@ -100,11 +128,17 @@ class Run:
                 f"the data {self.config.data} have changed since this run began: {self.count} samples of shape "
                 f"{self.shape} then, {len(samples)} of {samples.shape[1:]} now"
             )
+        if self.checksum not in (None, self.checksum_of(samples)):
+            raise ValueError(
+                f"the values of the data {self.config.data} have changed since this run began: put the old data back, "
+                "or begin a new run"
+            )
         gan, epochs = self.gan, self.config.epochs
         arrays = (samples,) if labels is None else (samples, labels)
         loader = DataLoader(*arrays, batch_size=self.config.batch_size, seed=self.config.seed)
         total = epochs * len(loader)
         self.metrics = self._read_metrics()
+        self._read_frames()  # says now if one is damaged, not at the end
         bar = tqdm(
             total=total * loader.batch_size, initial=gan.step * loader.batch_size, unit=" images", dynamic_ncols=True
         )
@@ -136,9 +170,18 @@ class Run:
         path = self.folder / "metrics.jsonl"
         try:
             metrics = [json.loads(line) for line in path.read_text().splitlines()]
+            for line in metrics:
+                if not all(math.isfinite(line[name]) for name in ("step", *FIGURES)):
+                    raise ValueError(f"not all are finite: {line}")
             return [line for line in metrics if line["step"] <= self.gan.step]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise ValueError(f"{path} is damaged ({error}): empty it to go on without its figures") from None
+
+    def _read_frames(self) -> list[Image.Image]:
+        try:
+            return [open_picture(path) for path in sorted((self.folder / "frames").glob("*.png"))]
+        except ValueError as error:
+            raise ValueError(f"{error}: delete it to go on without it") from None
 
     def write_picture(self, name: str, samples: np.ndarray) -> None:
         """Draw what the generator makes of the fixed noise; points, over some real ones from `samples`."""
@@ -151,9 +194,13 @@ class Run:
         self.write_picture("samples.png", samples)
         if self.metrics:
             write_file(self.folder / "losses.png", plots.to_bytes(plots.loss_curves(self.metrics)))
-        frames = [Image.open(path).copy() for path in sorted((self.folder / "frames").glob("*.png"))]
-        if frames:
+        if frames := self._read_frames():
             write_file(self.folder / "training.gif", plots.animation(frames))
+
+
+def _check_free(folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{folder} exists already: choose another --output, or go on with --resume {folder}")
 
 
 def _in_words(figures: dict[str, float]) -> str:

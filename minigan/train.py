@@ -136,6 +136,8 @@ class Config:
         for name, low in (("size", 1), ("epochs", 1), ("batch_size", 1), ("seed", 0)):
             if (name, self.size) != ("size", None):
                 check_integer(name, getattr(self, name), low)
+        if not isinstance(self.data, str):
+            raise ValueError(f"data must be a name or a path, as text, not {self.data!r}")
         for name in ("lr_g", "lr_d"):
             if not (isinstance(getattr(self, name), int | float) and 0 <= getattr(self, name) < math.inf):
                 raise ValueError(
@@ -236,10 +238,11 @@ class GAN:
         arrays, notes = load_checkpoint(path)
         try:
             load_arrays(self.arrays(), arrays)
-            self.step = self.g_optimizer.steps = self.d_optimizer.steps = int(notes["step"])
+            check_integer("step", notes["step"], low=0)
+            self.step = self.g_optimizer.steps = self.d_optimizer.steps = notes["step"]
             self.rng.bit_generator.state = notes["random_state"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path} does not fit this run: {error}") from None
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
+            raise ValueError(f"{path} does not fit this run ({error}): put back the run's own checkpoint") from None
 
 
 def train(gan: GAN, loader: DataLoader, epochs: int) -> Iterator[dict[str, float]]:

@@ -19,10 +19,13 @@ def leaves(*arrays):
     return [Tensor(array, requires_grad=True) for array in arrays]
 
 
-def numerical_gradient(value, array):
-    """The gradient of the number `value()` with respect to `array`, which `value` reads when it is called."""
+def numerical_gradient(value, array, indices=None):
+    """The gradient of the number `value()` with respect to `array`, which `value` reads when it is called.
+
+    With `indices`, only at these few entries, and 0 elsewhere.
+    """
     gradient = np.zeros_like(array)
-    for index in np.ndindex(array.shape):
+    for index in np.ndindex(array.shape) if indices is None else indices:
         middle = array[index]
         array[index] = middle + STEP
         above = value()

@@ -1,6 +1,7 @@
 """Checkpoints: what goes in comes out, and a damaged file or a full disk does no harm."""
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -102,6 +103,17 @@ def test_a_file_that_is_no_checkpoint_is_named(tmp_path, content):
         load_checkpoint(path)
 
 
+@pytest.mark.parametrize("dtype", ["BF16", "F8_E4M3", "F8_E8M0", "odd"])
+def test_a_file_with_types_that_numpy_lacks_is_named(tmp_path, dtype):
+    path = tmp_path / "odd.safetensors"
+    size = 2 if dtype == "BF16" else 1
+    tensor = {"dtype": dtype, "shape": [4], "data_offsets": [0, 4 * size]}
+    header = json.dumps({"__metadata__": {"notes": "{}"}, "a": tensor}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4 * size))
+    with pytest.raises(ValueError, match=r"odd\.safetensors"):
+        load_checkpoint(path)
+
+
 def test_nothing_and_a_folder_are_no_checkpoints(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"none\.safetensors"):
         load_checkpoint(tmp_path / "none.safetensors")
@@ -180,6 +192,18 @@ def test_on_a_full_disk_the_old_file_stays_and_nothing_else_is_left(tmp_path, mo
     monkeypatch.undo()
     assert os.listdir(tmp_path) == (["file"] if old else [])
     assert not old or path.read_bytes() == old
+
+
+@pytest.mark.parametrize("where", ["fsync", "replace"])
+def test_on_ctrl_c_the_old_file_stays_and_nothing_else_is_left(tmp_path, monkeypatch, where):
+    def ctrl_c(*_):
+        raise KeyboardInterrupt
+
+    (tmp_path / "file").write_bytes(b"old")
+    monkeypatch.setattr(os, where, ctrl_c)
+    with pytest.raises(KeyboardInterrupt):
+        write_file(tmp_path / "file", b"new content")
+    assert os.listdir(tmp_path) == ["file"] and (tmp_path / "file").read_bytes() == b"old"
 
 
 def test_a_real_limit_on_the_size_of_files(tmp_path):

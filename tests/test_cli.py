@@ -1,8 +1,9 @@
 """The command line: runs, their folders, going on after Ctrl-C and kill -9, and bad input."""
 
+import errno
 import json
+import os
 import random
-import resource
 import shutil
 import signal
 import subprocess
@@ -145,6 +146,30 @@ def test_ctrl_c_saves_and_resume_ends_with_the_same_bytes(data, tmp_path):
     assert contents(stopped) == contents(straight)
 
 
+def test_a_second_ctrl_c_says_how_to_go_on_and_leaves_whole_files(capsys, data, tmp_path, monkeypatch):
+    save = Run.save
+
+    def save_with_ctrl_c_twice(run):
+        if run.gan.step == 12:
+            signal.raise_signal(signal.SIGINT)  # once: it would stop after this step
+            monkeypatch.setattr(os, "fsync", lambda number: signal.raise_signal(signal.SIGINT))
+        save(run)
+
+    monkeypatch.setattr(Run, "save", save_with_ctrl_c_twice)
+    assert main(["train", *options(data), "--output", str(tmp_path / "r")]) == 130
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == f"minigan: stopped; go on with: minigan train --resume {tmp_path / 'r'}"
+    assert not list(tmp_path.rglob("*.part"))
+    monkeypatch.undo()
+    assert main(["train", "--resume", str(tmp_path / "r")]) == 0
+
+
+def test_ctrl_c_while_modules_are_imported(tmp_path):
+    (tmp_path / "matplotlib.py").write_text("import signal\nsignal.raise_signal(signal.SIGINT)\n")
+    out = subprocess.run(COMMAND, env=os.environ | {"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True)
+    assert (out.returncode, out.stderr) == (130, "")
+
+
 def test_kill_9_at_20_random_instants(data, tmp_path):
     straight, killed = tmp_path / "straight", tmp_path / "killed"
     assert main(["train", *options(data, 120), "--output", str(straight)]) == 0
@@ -201,6 +226,7 @@ def fails(capsys, *arguments):
         (["--seed", "-1"], "seed"),
         (["--loss", "mse"], "invalid choice: 'mse'"),
         (["--model", "dcgan", "--data", "ring"], "points"),
+        (["--size", "28", "--data", "ring"], "the data ring are points: leave it out"),
         (["--device", "tpu"], "invalid choice"),
         (["--resume", "nowhere"], "nowhere is not a run"),
         (["--resume", "nowhere", "--epochs", "3"], "leave out --epochs"),
@@ -216,6 +242,38 @@ def test_an_output_folder_that_exists_is_left_alone(capsys, data, finished):
     before = contents(finished)
     assert "exists already" in fails(capsys, "train", *options(data), "--output", finished)
     assert contents(finished) == before
+
+
+def test_of_two_that_create_the_same_run_one_gets_it_whole(data, tmp_path):
+    command = [*COMMAND, "train", *options(data), "--output", "r"]
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    two = [subprocess.Popen([*command, "--seed", seed], cwd=tmp_path, **pipes) for seed in ("3", "4")]
+    errors = [process.communicate(timeout=60)[1] for process in two]
+    codes = [process.returncode for process in two]
+    assert sorted(codes) == [0, 2], errors
+    loser = errors[codes.index(2)].strip().splitlines()
+    assert len(loser) == 1 and "r exists already" in loser[0]
+    assert Run.open(tmp_path / "r").gan.step == 24 and [p.name for p in tmp_path.iterdir()] == ["r"]
+
+
+def test_the_loser_of_a_race_at_the_last_instant(capsys, data, finished, tmp_path, monkeypatch):
+    """The other process takes the folder's name just before ours is complete."""
+    save = Run.save
+
+    def slow_save(run):
+        save(run)
+        shutil.copytree(finished, tmp_path / "r")
+
+    monkeypatch.setattr(Run, "save", slow_save)
+    assert "r exists already" in fails(capsys, "train", *options(data), "--output", tmp_path / "r")
+    assert contents(tmp_path / "r") == contents(finished) and [p.name for p in tmp_path.iterdir()] == ["r"]
+
+
+def test_what_a_killed_creation_left_is_not_used(data, finished, tmp_path):
+    (tmp_path / "r.part").mkdir()
+    (tmp_path / "r.part" / "rubbish").write_text("old")
+    assert main(["train", *options(data), "--output", str(tmp_path / "r")]) == 0
+    assert contents(tmp_path / "r") == contents(finished)
 
 
 def test_an_output_that_cannot_be_written(capsys, data, tmp_path):
@@ -241,6 +299,8 @@ def test_a_damaged_config(capsys, finished, tmp_path):
     shutil.copytree(finished, tmp_path / "r")
     good = json.loads((finished / "config.json").read_text())
     wrong = [{"epochs": "many"}, {"shape": [1, 17, 17]}, {"shape": 5}, {"model": "vae"}, {"loss": "none"}]
+    wrong += [{"data": 5}, {"data": None}, {"shape": [1, 16.0, 16]}, {"shape": [1, -16, -16]}, {"shape": "28"}]
+    wrong += [{"count": "many"}, {"count": None}, {"classes": -1}, {"classes": [2]}, {"seed": 1e400}]
     for text in ["", "{", "[]", *[json.dumps(good | change) for change in wrong]]:
         (tmp_path / "r" / "config.json").write_text(text)
         assert "config.json" in fails(capsys, "train", "--resume", tmp_path / "r")
@@ -250,10 +310,26 @@ def test_damaged_figures_and_lost_frames(capsys, finished, tmp_path):
     shutil.copytree(finished, tmp_path / "r")
     shutil.rmtree(tmp_path / "r" / "frames")
     assert main(["train", "--resume", str(tmp_path / "r")]) == 0
-    for text in ("{", "[]\n", "5\n", '{"stop": 3}\n'):
+    figures = {"step": 1, "d_loss": 1.0, "g_loss": 1.0, "d_real": 0.5, "d_fake": 0.5}
+    wrong = [json.dumps(figures | {"g_loss": value}) for value in ("1", None, [1], 10**400, np.nan)]
+    for text in ("{", "[]\n", "5\n", '{"stop": 3}\n', '{"step": 3}\n', *wrong):
         (tmp_path / "r" / "metrics.jsonl").write_text(text)
         assert "metrics.jsonl is damaged" in fails(capsys, "train", "--resume", tmp_path / "r")
     (tmp_path / "r" / "metrics.jsonl").write_text("")
+    assert main(["train", "--resume", str(tmp_path / "r")]) == 0
+
+
+def test_a_damaged_frame_is_found_before_training_goes_on(capsys, finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "r")
+    config = json.loads((finished / "config.json").read_text())
+    (tmp_path / "r" / "config.json").write_text(json.dumps(config | {"epochs": 3}))
+    frame = tmp_path / "r" / "frames" / "0000003.png"
+    for damaged in (frame.read_bytes()[:500], b"", b"x" * 500):
+        frame.write_bytes(damaged)
+        message = fails(capsys, "train", "--resume", tmp_path / "r")
+        assert f"{frame}: cannot be read" in message and "delete it to go on without it" in message
+        assert Run.open(tmp_path / "r").gan.step == 24
+    frame.unlink()
     assert main(["train", "--resume", str(tmp_path / "r")]) == 0
 
 
@@ -272,6 +348,23 @@ def test_data_that_changed_since(capsys, finished, tmp_path):
     assert "have changed since this run began" in fails(capsys, "train", "--resume", tmp_path / "r")
 
 
+def test_data_of_which_a_single_pixel_changed_since(capsys, data, tmp_path):
+    images = np.load(data)["images"]
+    for name, channels in (("grey", images), ("colour", np.stack([images] * 3, axis=3))):
+        path, run = tmp_path / f"{name}.npz", tmp_path / name
+        np.savez(path, images=channels)
+        assert main(["train", *options(path, 1), "--output", str(run)]) == 0
+        before = contents(run)
+        channels[7, 3, 2] += 1
+        np.savez(path, images=channels)
+        assert "have changed since this run began: put the old data back" in fails(capsys, "train", "--resume", run)
+        assert contents(run) == before
+        settings = json.loads((run / "config.json").read_text())
+        del settings["checksum"]  # as older runs are: they go on without this check
+        (run / "config.json").write_text(json.dumps(settings))
+        assert main(["train", "--resume", str(run)]) == 0
+
+
 def test_a_loss_that_diverges(capsys, data, tmp_path):
     message = fails(
         capsys, "train", *options(data), "--loss", "least_squares", "--lr-d", "1e30", "--output", tmp_path / "r"
@@ -283,6 +376,7 @@ def test_a_loss_that_diverges(capsys, data, tmp_path):
 
 def test_a_full_disk(data, tmp_path):
     """A limit on the size of files stands in for a disk that fills up in the middle of a run."""
+    resource = pytest.importorskip("resource", reason="Windows sets no limits on a process")
     folder = tmp_path / "r"
     assert main(["train", *options(data, 1), "--output", str(folder)]) == 0
     config = json.loads((folder / "config.json").read_text())
@@ -297,7 +391,18 @@ def test_a_full_disk(data, tmp_path):
     assert out.returncode == 2 and "Traceback" not in out.stderr
     assert "checkpoint.safetensors" in out.stderr.splitlines()[-1]
     assert (folder / "checkpoint.safetensors").read_bytes() == before
+    assert f"go on with: minigan train --resume {folder}" in out.stderr.splitlines()[-1]
     assert not list(folder.glob("*.part"))
+
+
+def test_a_disk_that_is_full_before_there_is_a_run(capsys, data, tmp_path, monkeypatch):
+    def full_disk(number):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    message = fails(capsys, "train", *options(data), "--output", tmp_path / "r")
+    assert "No space left on device: free some space" in message and "resume" not in message
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -313,6 +418,13 @@ def test_a_full_disk(data, tmp_path):
 def test_bad_sample_options(capsys, finished, tmp_path, monkeypatch, arguments, sentence):
     monkeypatch.chdir(tmp_path)
     assert sentence in fails(capsys, "sample", finished, *arguments)
+
+
+def test_help_says_the_defaults_for_points():
+    out = subprocess.run([*COMMAND, "train", "--help"], capture_output=True, text=True).stdout
+    words = " ".join(out.split())
+    for default in ("mlp", 30, 256, 0.001):
+        assert f"or for points {default}" in words
 
 
 def test_help_names_every_option():

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from minigan import Tensor, grad, nn, no_grad
+from minigan.models import dcgan_discriminator, dcgan_generator
 from minigan.nn import init
 
 
@@ -205,6 +206,20 @@ def test_sizes_may_be_numpy_integers():
 def test_an_input_that_does_not_fit_is_refused_in_both_modes(layer, shape, training):
     with pytest.raises(ValueError):
         layer.train(training)(np.ones(shape))
+
+
+@pytest.mark.parametrize("eps", [-1e-5, float("nan"), float("inf"), "1"])
+def test_a_bad_eps_is_refused(eps):
+    with pytest.raises(ValueError, match=rf"BatchNorm1d: eps must be a number in \[0, inf\), not {eps!r}"):
+        nn.BatchNorm1d(3, eps=eps)
+
+
+@pytest.mark.parametrize("wrong", [0, "0", np.random])
+def test_an_rng_that_is_no_generator_is_refused(wrong):
+    makers = (lambda: nn.Linear(2, 3, rng=wrong), lambda: nn.Conv2d(1, 1, 2, rng=wrong))
+    for make in (*makers, lambda: nn.ConvTranspose2d(1, 1, 2, rng=wrong)):
+        with pytest.raises(TypeError, match=r"rng must be a random generator, such as np\.random\.default_rng\(0\)"):
+            make()
 
 
 # --- parameters, names, saving ---------------------------------------------------------------------------------
@@ -551,16 +566,33 @@ def test_summary_lists_layers_shapes_and_counts():
     lines = [re.split(r" {2,}", line.strip()) for line in network().summary((4,)).splitlines()]
     assert lines == [
         ["layer", "output shape", "parameters"],
-        ["Linear(in_features=4, out_features=32)", "(N, 32)", "128"],
+        ["Linear(4, 32)", "(N, 32)", "128"],
         ["Reshape(shape=(2, 4, 4))", "(N, 2, 4, 4)", "0"],
-        ["Conv2d(in_channels=2, out_channels=3, kernel_size=3, stride=1, padding=1)", "(N, 3, 4, 4)", "57"],
-        ["BatchNorm2d(num_features=3, eps=1e-05, momentum=0.1)", "(N, 3, 4, 4)", "6"],
+        ["Conv2d(2, 3, 3, padding=1)", "(N, 3, 4, 4)", "57"],
+        ["BatchNorm2d(3)", "(N, 3, 4, 4)", "6"],
         ["ReLU()", "(N, 3, 4, 4)", "0"],
-        ["ConvTranspose2d(in_channels=3, out_channels=1, kernel_size=4, stride=2, padding=1, output_padding=0)",
-         "(N, 1, 8, 8)", "49"],
+        ["ConvTranspose2d(3, 1, 4, stride=2, padding=1)", "(N, 1, 8, 8)", "49"],
         ["Tanh()", "(N, 1, 8, 8)", "0"],
         ["total", "240"],
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 128, 128)])
+def test_summaries_of_the_dcgan_fit_in_80_columns(shape):
+    for net, inputs in ((dcgan_generator(74, shape, 32, rng()), (74,)), (dcgan_discriminator(shape, 32, rng()), shape)):
+        assert max(map(len, net.summary(inputs).splitlines())) <= 80
+
+
+def test_summary_shows_layers_of_your_own():
+    class Scale(nn.Module):
+        def __init__(self, factor, power=1):
+            self.factor, self.power, self.half = factor, power, factor / 2
+
+        def forward(self, x):
+            return x * self.factor
+
+    assert "Scale(3, half=1.5)" in Scale(3).summary((2,))
+    assert "Scale(3, power=2, half=1.5)" in Scale(3, power=2).summary((2,))
 
 
 def test_summary_marks_thousands_and_works_on_a_single_layer():

@@ -229,6 +229,20 @@ def test_bad_betas_are_refused(betas):
         Adam([parameter(1.0)], betas=betas)
 
 
+@pytest.mark.parametrize("value", [-0.1, float("nan"), float("inf"), "0.5", None])
+@pytest.mark.parametrize(("kind", "name"), [(SGD, "momentum"), (RMSprop, "alpha"), (RMSprop, "eps"), (Adam, "eps")])
+def test_other_bad_settings_are_refused(kind, name, value):
+    with pytest.raises(ValueError, match=rf"{kind.__name__}: {name} must be a number in \[0, .*, not {value!r}"):
+        kind([parameter(1.0)], **{name: value})
+    kind([parameter(1.0)], **{name: np.float32(0)})
+
+
+@pytest.mark.parametrize(("kind", "name"), [(SGD, "momentum"), (RMSprop, "alpha")])
+def test_a_memory_that_never_fades_is_refused(kind, name):
+    with pytest.raises(ValueError, match=rf"{name} must be a number in \[0, 1\), not 1"):
+        kind([parameter(1.0)], **{name: 1.0})
+
+
 def test_clip_weights_on_both_sides_and_in_place():
     a, b = parameter(-3.0, -0.01, 0.0, 0.01, 3.0), parameter([0.5], [-0.5], dtype=np.float32)
     held = a.data

@@ -27,6 +27,11 @@ def test_to_uint8_clips_and_keeps_shape_and_input():
     np.testing.assert_array_equal(images, before)
 
 
+def test_to_uint8_leaves_uint8_alone():
+    images = np.arange(256, dtype=np.uint8)
+    np.testing.assert_array_equal(plots.to_uint8(images), np.arange(256))
+
+
 def cell(picture, n, number):
     """The middle pixel of image `number` of n."""
     columns = int(np.ceil(np.sqrt(n)))
@@ -103,6 +108,14 @@ def test_scatter_draws_samples_alone_or_over_reals():
     both = plots.scatter(points[:150], real=points[150:])
     assert len(places(both, *BLUE)) > 1000 and len(greys(both)) > len(greys(alone)) + 500
     assert len(greys(plots.scatter(points, real=points))) < len(greys(both)) / 2  # the samples lie on top
+
+
+def test_scatter_names_its_axes(monkeypatch):
+    figures = []
+    monkeypatch.setattr(plots, "_to_image", figures.append)
+    plots.scatter(np.zeros((3, 2)))
+    (axes,) = figures[0].axes
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("x1", "x2")
 
 
 def test_scatter_has_x_to_the_right_and_y_upward():

@@ -6,13 +6,15 @@ from typing import Any
 import numpy as np
 
 from minigan import ops
-from minigan.checks import check_integer
+from minigan.checks import check_integer, check_number
 from minigan.nn import init
 from minigan.nn.module import Module, Parameter
 from minigan.tensor import ShapeError, Tensor
 
 
 def _rng(rng: np.random.Generator | None) -> np.random.Generator:
+    if not isinstance(rng, np.random.Generator | None):
+        raise TypeError(f"rng must be a random generator, such as np.random.default_rng(0), not {rng!r}")
     return np.random.default_rng() if rng is None else rng
 
 
@@ -118,6 +120,7 @@ class _BatchNorm(Module):
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
         _check(type(self).__name__, 1, num_features=num_features)
+        check_number(f"{type(self).__name__}: eps", eps)
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.weight = Parameter(np.ones(num_features, np.float32))
         self.bias = Parameter(np.zeros(num_features, np.float32))

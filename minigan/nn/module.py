@@ -1,5 +1,6 @@
 """Parameter, Module and Sequential: what every layer and network is made of."""
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -122,7 +123,7 @@ class Module:
             def forward(x: Tensor) -> Tensor:
                 y = type(layer).forward(layer, x)
                 count = sum(p.size for p in layer.parameters())
-                rows.append((repr(layer), str(("N", *y.shape[1:])).replace("'", ""), f"{count:,}"))
+                rows.append((_as_written(layer), str(("N", *y.shape[1:])).replace("'", ""), f"{count:,}"))
                 return y
 
             return forward
@@ -166,6 +167,18 @@ class Sequential(Module):
 
     def __getitem__(self, index: int) -> Module:
         return list(self.children().values())[index]
+
+
+def _as_written(layer: Module) -> str:
+    """The layer as it is written in code: without what is left at its default, so that a table has room for it."""
+    words, parameters = [], inspect.signature(type(layer)).parameters
+    defaults = {name: p.default for name, p in parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD}
+    for name, value in layer.settings().items():
+        if defaults.get(name) is inspect.Parameter.empty:
+            words.append(repr(value))
+        elif defaults.get(name) != value:
+            words.append(f"{name}={value!r}")
+    return f"{type(layer).__name__}({', '.join(words)})"
 
 
 def load_arrays(targets: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
