@@ -1,4 +1,4 @@
-"""The command line: `minigan train` and `minigan sample`.
+"""The command line: `minigan train`, `minigan sample` and `minigan exercise`.
 
 Bad input ends with one sentence on what to do, and exit code 2.
 """
@@ -17,6 +17,7 @@ import numpy as np
 from minigan import backend, plots
 from minigan.checkpoint import write_file
 from minigan.data import TOYS
+from minigan.exercises import commands, in_place
 from minigan.losses import LOSSES
 from minigan.run import Run, load_samples
 from minigan.train import MODELS, POINTS, Config
@@ -50,10 +51,10 @@ def _notes(error: BaseException) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="minigan", description="A from-scratch GAN in NumPy.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    actions = parser.add_subparsers(required=True, metavar="COMMAND")
 
     # SUPPRESS: an option that was not typed does not show up at all, so --resume can tell.
-    train = commands.add_parser("train", help="train a GAN", argument_default=argparse.SUPPRESS)
+    train = actions.add_parser("train", help="train a GAN", argument_default=argparse.SUPPRESS)
     train.set_defaults(command=_train)
     train.add_argument("--data", help="mnist (default), ring, grid, swiss_roll, moons, or the path of your own images")
     train.add_argument("--size", type=int, help="make the images SIZE x SIZE pixels (mnist: 28, 16 or 8)")
@@ -67,20 +68,40 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--seed", type=int, help=f"of all random numbers, default: {Config.seed}")
     train.add_argument("--device", choices=("cpu", "cuda"), help="default: cpu")
     train.add_argument("--output", type=Path, help="the run's folder, default: runs/DATA-MODEL")
+    train.add_argument(
+        "--with-exercises",
+        type=Path,
+        nargs="?",
+        const=None,
+        metavar="FOLDER",
+        help="train with your own code: every exercise that passes takes the library's place",
+    )
     train.add_argument("--resume", type=Path, metavar="RUN", help="go on with a stopped run, with its own settings")
 
-    sample = commands.add_parser("sample", help="draw samples from a trained GAN")
+    sample = actions.add_parser("sample", help="draw samples from a trained GAN")
     sample.set_defaults(command=_sample)
     sample.add_argument("run", type=Path, help="the run's folder, such as runs/mnist-dcgan")
     sample.add_argument("-n", type=int, default=64, help="how many, default: 64")
     sample.add_argument("--seed", type=int, default=0, help="of the noise, default: 0")
     sample.add_argument("-o", "--output", type=Path, default=Path("samples.png"), help="a .png picture or .npz arrays")
+    commands.add_command(actions)
     return parser
 
 
 def _train(options: argparse.Namespace) -> int:
     given = {name: value for name, value in vars(options).items() if name != "command"}
     backend.use(given.pop("device", "cpu"))
+    if "with_exercises" not in given:
+        return _train_run(given)
+    folder = commands.folder_of(given.pop("with_exercises"))
+    with in_place(commands.passed_functions(folder)) as served:
+        print(f"your code runs in this training: {', '.join(s.name for s in served)}")
+        code = _train_run(given)
+    print(commands.summary_of(served))
+    return code
+
+
+def _train_run(given: dict[str, Any]) -> int:
     if "resume" in given:
         run, data = _resumed(given)
     else:

@@ -76,8 +76,15 @@ def passed_functions(folder: Path) -> list[Callable[..., Any]]:
 
 def summary_of(served: Iterable[Served]) -> str:
     """A table of what the student's functions did in training."""
-    rows = [f"  {s.name:<26}{s.file:<28}{s.calls:>10,} calls{s.gradients:>12,} gradients" for s in served]
-    return "\n".join(["your code in this run:", *rows])
+    ran = [s for s in served if s.calls]
+    rows = [f"  {s.name:<26}{s.file:<26}{s.calls:>9,} calls{s.gradients:>10,} gradients" for s in ran]
+    idle = ", ".join(s.name for s in served if not s.calls)
+    total = sum(s.gradients for s in ran)
+    return "\n".join(
+        ["your code in this run:", *rows]
+        + [f"not needed in this run: {idle}"] * bool(idle)
+        + [f"{total:,} gradients went back through your code"]
+    )
 
 
 def _folder(options: argparse.Namespace) -> Path:
@@ -97,10 +104,8 @@ def _print_list(folder: Path) -> Exercise | None:
     """Print the list with progress; returns the next exercise to solve, or None."""
     following, passed = None, 0
     for exercise, result in zip(EXERCISES, check_folder(folder), strict=True):
-        mark = MARKS[result.status]
-        print(
-            f"{exercise.number:>3} {mark} {exercise.name:<22}{exercise.level:<11}lesson {exercise.lesson:<5}{result.status}"
-        )
+        about = f"{exercise.name:<22}{exercise.level:<11}lesson {exercise.lesson:<5}"
+        print(f"{exercise.number:>3} {MARKS[result.status]} {about}{result.status}")
         passed += result.passed
         following = following or (None if result.passed else exercise)
     print(f"{passed} of {len(EXERCISES)} passed", end="")

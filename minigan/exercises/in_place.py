@@ -30,7 +30,11 @@ class Served:
 
 @contextmanager
 def in_place(functions: Iterable[Callable[..., Any]]) -> Iterator[list[Served]]:
-    """Runs a student's functions wherever the library would run its own: `with in_place([tanh, mul]) as served:`.
+    """Let a student's functions run wherever the library would run its own, inside the `with`.
+
+        with in_place([tanh, mul]) as served:
+            ...  # training, or anything else
+        print(served)
 
     They are told by their names. Of two with the same name, the later one runs. Afterwards the library is as before,
     and `served` says how often each was called. Raises ValueError for a function that no exercise asks for.
@@ -46,9 +50,7 @@ def in_place(functions: Iterable[Callable[..., Any]]) -> Iterator[list[Served]]:
             own = exercise.solution(name)
             served[name] = Served(name, Path(inspect.getsourcefile(function) or "notebook").name)
             stand_in = _stand_in(exercise, function, own, served[name])
-            for owner, attribute, value in _places_of(
-                own, {id(f.__globals__): f.__globals__ for f in students.values()}
-            ):
+            for owner, attribute, value in _places_of(own, students.values()):
                 replaced.append((owner, attribute, value))
                 _put(owner, attribute, staticmethod(stand_in) if isinstance(value, staticmethod) else stand_in)
         yield list(served.values())
@@ -57,15 +59,15 @@ def in_place(functions: Iterable[Callable[..., Any]]) -> Iterator[list[Served]]:
             _put(owner, attribute, value)
 
 
-def _places_of(own: Callable[..., Any], more: dict[int, dict[str, Any]]) -> list[tuple[Any, str, Any]]:
-    """Every (module or class, attribute, value) in minigan that holds the function `own`, and in the globals `more`.
+def _places_of(own: Callable[..., Any], students: Iterable[Callable[..., Any]]) -> list[tuple[Any, str, Any]]:
+    """Every (owner, attribute, value) that holds the function `own`: in minigan's modules and classes.
 
     Modules import functions by name, `from minigan.ops import mul`, so each of them has a name of its own to change.
-    The students' files are among them: their conv2d then calls their unfold.
+    So do the students' files, which makes their conv2d call their unfold: there the owner is the dict of globals.
     """
     modules = [m for name, m in sys.modules.items() if name.partition(".")[0] == "minigan" and m is not None]
     modules = [m for m in modules if not m.__name__.startswith("minigan.exercises")]
-    owners: list[Any] = [*modules, *more.values()]
+    owners: list[Any] = [*modules, *{id(f.__globals__): f.__globals__ for f in students}.values()]
     for module in modules:
         owners += [v for v in vars(module).values() if isinstance(v, type) and v.__module__ == module.__name__]
     found = []
@@ -124,9 +126,8 @@ def _watched(derivative: Callable[..., Any], parent: Tensor, path: str, served: 
         if not isinstance(share, Tensor) or share.shape != parent.shape or share.dtype != parent.dtype:
             code = getattr(derivative, "__code__", None)
             line = f", line {code.co_firstlineno}" if code and code.co_filename == path else ""
-            raise ExerciseError(
-                f"{Path(path).name}{line}: the derivative of your {served.name} gave {_describe(share)} for {_describe(parent)}"
-            )
+            says = f"the derivative of your {served.name} gave {_describe(share)} for {_describe(parent)}"
+            raise ExerciseError(f"{Path(path).name}{line}: {says}")
         return share
 
     return watched

@@ -1,7 +1,7 @@
 """Run the check of an exercise on a student's code, and say in one sentence what came of it.
 
 A student's file is run in a process of its own, with limits: an endless loop, a crash or a flood of memory ends that
-process, and the check says where. `python -m minigan.exercises.runner NAME FILE ANSWER` is that process.
+process, and the check says where. `main` is what runs in there.
 """
 
 import contextlib
@@ -80,7 +80,7 @@ def check_file(exercise: Exercise, path: Path, seconds: float = SECONDS) -> Resu
         command = [
             sys.executable,
             "-m",
-            "minigan.exercises.runner",
+            "minigan.exercises",
             exercise.name,
             str(path.resolve()),
             folder,
@@ -205,7 +205,3 @@ def main(name: str, path: str, folder: str, seconds: str) -> None:
         partial = Path(folder) / "partial"
         partial.write_text(json.dumps(fields), "utf-8")
         partial.replace(Path(folder) / "answer")
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

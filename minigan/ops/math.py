@@ -31,6 +31,7 @@ def operands(a: Any, b: Any) -> tuple[Any, Any]:
 
 
 def value(x: Any) -> Any:
+    """The array in a Tensor; a plain number as it is."""
     return x.data if isinstance(x, Tensor) else x
 
 
