@@ -145,7 +145,9 @@ def _run(exercise: Exercise, student: Any, path: str) -> Result:
             student, next((name for name in exercise.replaces if name in str(wrong)), next(iter(exercise.replaces)))
         )
         place = f"{Path(path).name}, line {_first_line(function)}: " if wrong.report is None else f"{Path(path).name}: "
-        return Result(exercise.name, FAILED, f"{place}{wrong}", wrong.report._repr_html_() if wrong.report else "")
+        return Result(
+            exercise.name, FAILED, f"{place}{wrong}", wrong.report._repr_html_() if wrong.report is not None else ""
+        )
     except Exception as error:
         return Result(exercise.name, FAILED, f"{where(error, path)}{type(error).__name__}: {error}")
     return Result(exercise.name, PASSED)

@@ -5,6 +5,7 @@ What      One training step of the discriminator: it sees real images and as man
 Start         1. draw noise    2. make fakes    3. score the reals    4. score the fakes    5. the loss
               6. forget old gradients    7. backward    8. update
 Shapes    real (N, ...), noise (N, noise_dim), fakes like real, logits (N, 1), loss ().
+Example   An untrained discriminator gives logits near 0, so the loss of `non_saturating` begins near 2 ln 2 = 1.39.
 Use       draw_noise(n, noise_dim, rng, labels) gives the noise. `with generator.frozen():` around making the
           fakes: batch norm's running statistics then stay as they are. fake.detach() is the fake without the
           graph behind it, so that no gradient reaches the generator. score(discriminator, images, labels)

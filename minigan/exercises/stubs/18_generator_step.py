@@ -7,6 +7,7 @@ Start         1. draw noise    2. make fakes    3. score them    4. the loss
               5. forget old gradients    6. backward    7. update
           Which of these must not be cut off from the graph, unlike in exercise 17?
 Shapes    noise (batch_size, noise_dim), fakes (batch_size, ...), logits (batch_size, 1), loss ().
+Example   An untrained discriminator gives logits near 0, so the loss of `non_saturating` begins near ln 2 = 0.69.
 Use       draw_noise(n, noise_dim, rng, labels) gives the noise. `with discriminator.frozen():` around
           scoring: gradients flow through it, but none are computed for its weights. score(discriminator,
           images, labels) gives the logits; game.generator(fake_logits) the loss. optimizer.zero_grad(),
