@@ -20,7 +20,7 @@ from minigan.data import TOYS
 from minigan.exercises import commands, in_place
 from minigan.losses import LOSSES
 from minigan.run import Run, load_samples
-from minigan.train import MODELS, POINTS, Config
+from minigan.train import MODELS, POINTS, Config, DivergedError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -95,8 +95,11 @@ def _train(options: argparse.Namespace) -> int:
         return _train_run(given)
     folder = commands.folder_of(given.pop("with_exercises"))
     with in_place(commands.passed_functions(folder)) as served:
-        print(f"your code runs in this training: {', '.join(s.name for s in served)}")
-        code = _train_run(given)
+        print(f"your code is in place: {', '.join(s.name for s in served)}")
+        try:
+            code = _train_run(given)
+        except DivergedError as error:
+            raise RuntimeError(f"{error}; or is it your own code, which ran in this training?") from None
     print(commands.summary_of(served))
     return code
 

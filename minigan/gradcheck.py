@@ -94,9 +94,12 @@ class Report:
         return self.passed
 
     def findings(self) -> list[tuple[str, Mistake]]:
-        """Every mistake with the name of its argument."""
-        problem = [(self.function, self.problem)] if self.problem else []
-        return problem + [(line.name, line.mistake) for line in self.lines if line.mistake]
+        """Every mistake with the names of its arguments."""
+        found = {self.problem: [self.function]} if self.problem else {}
+        for line in self.lines:
+            if line.mistake:
+                found.setdefault(line.mistake, []).append(line.name)
+        return [("; ".join(names), mistake) for mistake, names in found.items()]
 
     def __str__(self) -> str:
         text = [f"gradcheck of {self.function}: {'right' if self.passed else 'WRONG'}"]
@@ -141,7 +144,9 @@ def gradcheck(f: Callable[..., Tensor], *inputs: Any, order: int = 1, seed: int 
     arrays = [_as_float64(x, number) for number, x in enumerate(inputs)]
     names = _argument_names(f, len(arrays))
     name = getattr(f, "__name__", type(f).__name__)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(
+        [seed, 20100]
+    )  # a stream of its own: g must not be the x that somebody drew with `seed`
     with np.errstate(all="ignore"):  # the report speaks of nan and inf
         problem = _problem(f, name, arrays, names)
         if problem:
@@ -297,7 +302,7 @@ class _Check:
                 total = total if gradient is None else total + sum(gradient * v)
             return total
 
-        names = [f"{name}, order 2" for name in (*self.names, "upstream")]
+        names = [f"{name}, order 2" for name in (*self.names, "g")]
         return _Check(gradient_along, [*self.arrays, self.g], names, np.ones(()), order=2)
 
 
@@ -371,8 +376,19 @@ def _raised(error: Exception, shape: tuple[int, ...], numeric: np.ndarray) -> Mi
     package = str(Path(__file__).parent)
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(package)]
     where = f" at {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
-    sentence = f"its derivative raised {type(error).__name__}{where}: {error}"
-    return Mistake("raised", sentence, "print the shapes there, x.shape and g.shape")
+    sentence = f"its derivative raised {type(error).__name__}{where}: {in_plain_words(error)}"
+    if isinstance(share, np.ndarray):
+        return Mistake("raised", sentence, "write the derivative in tensors: g * y, not g.data * y.data")
+    if hasattr(error, "share") and share is None:
+        return Mistake("raised", sentence, "is a `return` missing?")
+    return Mistake("raised", sentence, "look at that line; if shapes are the trouble, print those of what it uses")
+
+
+def in_plain_words(error: BaseException) -> str:
+    """What an exception says; NumPy's message for np.tanh(tensor) is turned into what to do."""
+    if "__array_ufunc__" in str(error):
+        return "a NumPy function was given a Tensor; use the function of minigan.ops, or the array in it, x.data"
+    return str(error)
 
 
 def _as_float64(x: Any, number: int) -> np.ndarray:

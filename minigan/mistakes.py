@@ -7,7 +7,7 @@ under test agrees with a prediction in every element, that is the likely mistake
 the most telling first; where none agrees it says so.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain, combinations, permutations, product
 
@@ -217,6 +217,16 @@ def other_argument_turned(e: Evidence) -> Mistake | None:
     return None
 
 
+def at_another_place(e: Evidence) -> Mistake | None:
+    """The gradient at y or at g instead of at x."""
+    for label, place in (("y, the output,", e.y), ("g, the upstream gradient,", e.g)):
+        if place.shape == e.x.shape and e.agrees(e.numeric_with(e.name, place)):
+            return Mistake(
+                "at another place", f"it is the derivative at {label} instead of at {e.name}", "swap the letter"
+            )
+    return None
+
+
 def constant(e: Evidence) -> Mistake | None:
     """The same number everywhere."""
     if e.x.size < FEW or np.ptp(e.analytic) > 1e-9 * np.max(np.abs(e.analytic)):
@@ -338,13 +348,22 @@ def term_missing(e: Evidence) -> Mistake | None:
         matrix = np.stack([column[known] for column in columns], axis=1)
         factors = np.linalg.lstsq(matrix, rest[known], rcond=None)[0]
         if e.agrees(sum(c * column for c, column in zip(factors, columns, strict=True)), rest):
-            formula = " ".join(f"{c:+.4g} {label}".strip() for c, (label, _) in zip(factors, terms, strict=True))
+            formula = _formula(factors, [label for label, _ in terms])
             return Mistake(
                 "term missing",
-                f"a term is missing or wrong: right minus yours is g ({formula.removeprefix('+')})",
+                f"a term is missing or wrong: right minus yours is g ({formula})",
                 "differentiate every term of the formula, one at a time",
             )
     return None
+
+
+def _formula(factors: Iterable[float], labels: Iterable[str]) -> str:
+    """Such as "x^2 - 0.5 y"."""
+    text = ""
+    for c, label in zip(factors, labels, strict=True):
+        size = "" if label and np.isclose(abs(c), 1) else f"{abs(c):.4g} "
+        text += f" {'-' if c < 0 else '+'} {size}{label}".rstrip()
+    return text.removeprefix(" + ").strip()
 
 
 def mean_missing(e: Evidence) -> Mistake | None:
@@ -375,7 +394,9 @@ def mean_missing(e: Evidence) -> Mistake | None:
         x_hat = _x_hat(e.x, axes)
         if e.agrees(_along(rest, np.ones_like(rest), axes) + _along(rest, x_hat, axes), rest):
             sentence = f"both a mean and a term in x_hat are missing or wrong, along {_axes(axes)}"
-            hint = "every element acts through the mean and through the variance too, as in batch norm"
+            hint = (
+                "every element acts through the mean and through the variance too; or were these cut off, as by x.data?"
+            )
             return Mistake("mean and x_hat missing", sentence, hint)
     return None
 
@@ -458,6 +479,7 @@ MISTAKES: tuple[Callable[[Evidence], Mistake | None], ...] = (
     mean_missing,
     shifted,
     other_argument_turned,
+    at_another_place,
 )
 
 

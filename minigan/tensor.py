@@ -150,6 +150,8 @@ def record(data: Any, *parents: tuple[Any, Derivative], casts: bool = False) -> 
     Operands that are plain numbers or arrays, or that need no gradient, are dropped from the record.
     Raises TypeError where float32 met float64, for nothing is upcast silently.
     """
+    if isinstance(data, Tensor):
+        raise TypeError("record takes the value as an array: compute it with x.data")
     y = Tensor.__new__(Tensor)
     y.data = data if not isinstance(data, np.generic) else np.asarray(data)  # sums give NumPy scalars
     y.grad = None
@@ -158,7 +160,9 @@ def record(data: Any, *parents: tuple[Any, Derivative], casts: bool = False) -> 
         raise TypeError(f"a Tensor holds float32 or float64, not {y.data.dtype}: make a Tensor of the array first")
     for operand, _ in parents:
         if isinstance(operand, Tensor) and operand.data.dtype != data.dtype and not casts:
-            raise TypeError("float32 and float64 tensors do not mix: convert one with .astype()")
+            raise TypeError(
+                "float32 and float64 tensors do not mix: convert one with .astype(), or make it with x.dtype"
+            )
     if _recording.on:
         y.parents = tuple([p for p in parents if isinstance(p[0], Tensor) and p[0].requires_grad])
     y.requires_grad = bool(y.parents)
@@ -285,7 +289,7 @@ def _seed(output: Tensor, seed: Any) -> Tensor:
     if not output.requires_grad:
         raise ValueError(
             "there is nothing to differentiate: no tensor with requires_grad=True led to this one "
-            "(was it computed under no_grad(), or detached?)"
+            "(was it computed under no_grad() or frozen(), or detached?)"
         )
     if seed is None:
         if output.size != 1:

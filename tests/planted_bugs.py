@@ -430,6 +430,13 @@ BUGS = [
     ),
     ("relu: the mask forgotten", like(ops.relu, lambda g, y, x: g * 1.0), [A], "one side", "negative"),
     ("softmax: only the diagonal", spoiled(softmax, softmax_without_sum), [X], "y missing", "axis 1"),
+    (
+        "softplus: at y",
+        like(ops.softplus, lambda g, y, x: g * ops.sigmoid(y)),
+        [A],
+        "at another place",
+        "y, the output",
+    ),
     # batch norm
     (
         "batch norm: mean g dropped",

@@ -11,6 +11,8 @@ Use       g, a and b are Tensors; multiply them with *. Write in tensors, not in
 
 `record` makes the result of an operation: its value and, for each operand, the pair (operand, derivative). A derivative
 is also given y, the output, which is not needed here.
+
+Check it with `minigan exercise check mul`; stuck? `minigan exercise hint mul`.
 """
 
 from typing import Any

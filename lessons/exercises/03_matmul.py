@@ -8,6 +8,8 @@ Shapes    a (n, k), b (k, m), y and g (n, m). The gradient of a is (n, k), that 
           shapes alone leave one way to multiply.
 Example   a (1, 1) = 2, b (1, 1) = 5, g = 1 give 5 for a and 2 for b.
 Use       g @ b and a.T on tensors.
+
+Check it with `minigan exercise check matmul`; stuck? `minigan exercise hint matmul`.
 """
 
 from minigan import Tensor

@@ -9,6 +9,8 @@ Start     tanh x = s / c with s = (e^x - e^-x) / 2 and c = (e^x + e^-x) / 2. Sin
 Shapes    x, y, g and the result all have the same shape.
 Example   At x = 0 the slope is 1, so g = 3 gives 3. At x = 10 the curve is flat, and g = 3 gives nearly 0.
 Use       g and y are Tensors; write in tensors with *, + and -.
+
+Check it with `minigan exercise check tanh`; stuck? `minigan exercise hint tanh`.
 """
 
 import numpy as np

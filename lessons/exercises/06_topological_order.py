@@ -11,6 +11,8 @@ Example   For a, b, c above, [c] gives [a, b, c].
 Use       A depth-first search: a tensor may go into the list once all its parents are in it. Written with
           recursion it is four lines, but a graph of 10,000 operations is deeper than Python can recurse. So
           keep a stack of your own, and put on it pairs (tensor, parents_are_done).
+
+Check it with `minigan exercise check topological_order`; stuck? `minigan exercise hint topological_order`.
 """
 
 from collections.abc import Iterable

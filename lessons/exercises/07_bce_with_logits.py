@@ -15,6 +15,8 @@ Example   softplus(0) = ln 2 = 0.6931; softplus(100) = 100; softplus(-100) = 3.7
 Use       In softplus, write the value on the array x.data, with np.maximum, np.log1p, np.exp and np.abs;
           log1p(z) is ln(1 + z), exact for tiny z. Its derivative is sigmoid x. In bce_with_logits, write with
           tensors: softplus and mean.
+
+Check it with `minigan exercise check bce_with_logits`; stuck? `minigan exercise hint bce_with_logits`.
 """
 
 import numpy as np

@@ -10,6 +10,8 @@ Example   x = [[1, 2]], weight = [[3, 4]], bias = [5] give y = [[16]]; g = [[1]]
           [1].
 Use       Write the value on arrays (x.data, weight.data, bias.data), the derivatives on tensors: g @ weight,
           g.T, sum(g, axis=0). `record` leaves out an operand that is None.
+
+Check it with `minigan exercise check linear`; stuck? `minigan exercise hint linear`.
 """
 
 from minigan import Tensor

@@ -9,7 +9,10 @@ Shapes    x (N, C, H, W), weight (O, C, K, K), bias (O,) or None -> (N, O, OH, O
           L = OH OW.   (O, C K K) @ (N, C K K, L) -> (N, O, L): the product is taken for each n.
 Example   A kernel of size 1 with weight 2 doubles the image; K = 3 with padding 1 and stride 1 leaves H and W
           as they are.
-Use       unfold, reshape(x, shape), @ and +, all on tensors: then the derivatives come by themselves.
+Use       unfold, reshape(x, shape), @ and +, all on tensors: then the derivatives come by themselves. A bias
+          (O,) fits images as reshape(bias, (1, -1, 1, 1)).
+
+Check it with `minigan exercise check conv2d`; stuck? `minigan exercise hint conv2d`.
 """
 
 from minigan import Tensor

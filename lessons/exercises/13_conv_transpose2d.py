@@ -12,6 +12,8 @@ Shapes    x (N, C, H, W), weight (C, O, K, K), bias (O,) or None -> (N, O, *size
 Example   K = 2, stride 2, all weights 1: each pixel becomes a block of 2 x 2 equal pixels.
 Use       reshape(x, shape), .T of a matrix, @, fold(columns, size, kernel_size, stride, padding), and +, all
           on tensors.
+
+Check it with `minigan exercise check conv_transpose2d`; stuck? `minigan exercise hint conv_transpose2d`.
 """
 
 from minigan import Tensor

@@ -15,6 +15,8 @@ Example   x = [[1], [3]] with weight 1 and bias 0 gives nearly [[-1], [1]], mu [
           batch = 10, momentum = 0.1 give running = 1.
 Use       mean(x, axes, keepdims=True), sqrt and reshape(weight, per_channel), on tensors: then the derivative
           comes by itself. tensor.data.reshape(-1) is an array (C,). Change running.data in place.
+
+Check it with `minigan exercise check batch_norm`; stuck? `minigan exercise hint batch_norm`.
 """
 
 from typing import Any

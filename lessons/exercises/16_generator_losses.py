@@ -12,6 +12,8 @@ Shapes    fake (N, 1), N logits -> one number, of shape (). g is the gradient of
 Example   At x = 0, D is 1/2; for N = 1 the values are -ln 2 and ln 2, and both slopes are -1/2.
 Use       np.logaddexp(0, x.data) is softplus on an array, exact for any x. In the derivatives, sigmoid(fake)
           on tensors; fake.size is N.
+
+Check it with `minigan exercise check generator_losses`; stuck? `minigan exercise hint generator_losses`.
 """
 
 import numpy as np

@@ -12,6 +12,8 @@ Use       draw_noise(n, noise_dim, rng, labels) gives the noise. `with discrimin
           scoring: gradients flow through it, but none are computed for its weights. score(discriminator,
           images, labels) gives the logits; game.generator(fake_logits) the loss. optimizer.zero_grad(),
           loss.backward(), optimizer.step().
+
+Check it with `minigan exercise check generator_step`; stuck? `minigan exercise hint generator_step`.
 """
 
 from typing import Any

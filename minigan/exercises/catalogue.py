@@ -45,7 +45,11 @@ class Exercise:
 def find(name: str) -> Exercise:
     """The exercise with this name, number or file name; raises ValueError with the list of names if there is none."""
     for exercise in EXERCISES:
-        if name.removesuffix(".py") in (exercise.name, str(exercise.number), exercise.file.removesuffix(".py")):
+        if Path(name).name.removesuffix(".py") in (
+            exercise.name,
+            str(exercise.number),
+            exercise.file.removesuffix(".py"),
+        ):
             return exercise
     raise ValueError(f"there is no exercise {name!r}: choose one of {', '.join(e.name for e in EXERCISES)}")
 

@@ -15,7 +15,7 @@ import numpy as np
 from minigan import losses, ops, train
 from minigan.gradcheck import Report, gradcheck
 from minigan.models import mlp_discriminator, mlp_generator
-from minigan.nn import BatchNorm1d, Linear, Module, ReLU, Sequential
+from minigan.nn import BatchNorm1d, Linear, Module, Parameter, ReLU, Sequential
 from minigan.optim import SGD, Adam
 from minigan.tensor import Tensor, grad
 
@@ -69,8 +69,10 @@ def _equal(what: str, found: np.ndarray, right: Any, guesses: Guesses = (), tole
     raise Wrong(f"{what} is wrong{place}: yours is {found[worst]:.6g}, it should be {right[worst]:.6g}")
 
 
-def _gradients(f: Callable[..., Tensor], *inputs: Any, order: int = 2) -> None:
-    """Raise Wrong with gradcheck's report unless every derivative of f is right."""
+def _gradients(f: Callable[..., Tensor], *inputs: Any, order: int = 2, name: str = "") -> None:
+    """Raise Wrong with gradcheck's report unless every derivative of f is right. `name` is for a lambda."""
+    if name:
+        f.__name__ = name
     report = gradcheck(f, *inputs, order=order)
     if not report:
         raise Wrong(str(report), report)
@@ -105,7 +107,7 @@ def unbroadcast(student: SimpleNamespace) -> None:
             right[tuple(0 if n == 1 else i for i, n in zip(behind, small, strict=True))] += g[index]
         guess = ("it is the mean; the gradients of the copies add up", right * right.size / g.size)
         _equal(what, found, right, [guess])
-    _gradients(lambda g: student.unbroadcast(g, Tensor(np.zeros((3, 1)))), _normal(2, 3, 4))
+    _gradients(lambda g: student.unbroadcast(g, Tensor(np.zeros((3, 1)))), _normal(2, 3, 4), name="unbroadcast")
     _in_float32("unbroadcast", lambda g: student.unbroadcast(g, Tensor(np.zeros((3, 1)))), _normal(2, 3, 4))
 
 
@@ -118,7 +120,7 @@ def mul(student: SimpleNamespace) -> None:
     ]:
         _equal("the value of mul", _array("mul", student.mul(Tensor(a), Tensor(b)), (a * b).shape), a * b)
         _gradients(student.mul, a, b)
-    _gradients(lambda a: student.mul(a, 3.0), _normal(3))
+    _gradients(lambda a: student.mul(a, 3.0), _normal(3), name="mul by 3.0")
     _in_float32("mul", student.mul, _normal(3, 4), _normal(4))
 
 
@@ -148,7 +150,12 @@ def leaky_relu(student: SimpleNamespace) -> None:
     for slope in (0.2, 0.01, 0.0):
         right = np.where(x > 0, x, slope * x)
         _equal("the value of leaky_relu", _array("leaky_relu", student.leaky_relu(Tensor(x), slope), x.shape), right)
-        _gradients(lambda x, slope=slope: student.leaky_relu(x, slope), x)
+        _gradients(lambda x, slope=slope: student.leaky_relu(x, slope), x, name=f"leaky_relu with slope {slope}")
+    x = Tensor(np.array([-1.0, 0.0, 2.0]), requires_grad=True)
+    (found,) = grad(student.leaky_relu(x, 0.2), x, Tensor(np.ones(3)))
+    if found.numpy()[1] != 0.2:
+        raise Wrong(f"leaky_relu: at x = 0 take the slope, 0.2, as the text says, but yours is {found.numpy()[1]:g}")
+    x = x.numpy()
     _in_float32("leaky_relu", lambda x: student.leaky_relu(x, 0.2), x)
 
 
@@ -182,7 +189,7 @@ def _is_topological(
         raise Wrong(f"topological_order lists a tensor more than once ({case})")
     count = count if wanted is None else len(wanted)
     if len(order) != count or (wanted is not None and set(order) != set(wanted)):
-        raise Wrong(f"topological_order lists {len(order)} tensors where there are {count} ({case})")
+        raise Wrong(f"topological_order lists {len(order)} of {count} tensors ({case})")
     place = {tensor: i for i, tensor in enumerate(order)}
     if any(place[parent] > place[tensor] for tensor in order for parent, _ in tensor.parents):
         raise Wrong(f"topological_order lists a child before its parent ({case})")
@@ -214,7 +221,7 @@ def bce_with_logits(student: SimpleNamespace) -> None:
                 ("the sign is flipped", -right),
             ]
             _equal(what, found, right, guesses)
-        _gradients(lambda logits, t=target: student.bce_with_logits(logits, t), _normal(6, 1))
+        _gradients(lambda logits, t=target: student.bce_with_logits(logits, t), _normal(6, 1), name=what)
 
 
 def linear(student: SimpleNamespace) -> None:
@@ -231,7 +238,7 @@ def linear(student: SimpleNamespace) -> None:
 
 def he_normal(student: SimpleNamespace) -> None:
     """Shape, dtype, mean and spread of many numbers."""
-    for fan_in, slope in ((50, 0.0), (200, 0.2)):
+    for fan_in, slope in ((50, 0.0), (200, 0.5)):
         shape = (400, fan_in)
         found = student.he_normal(shape, np.random.default_rng(0), fan_in, slope)
         if not isinstance(found, np.ndarray):
@@ -245,6 +252,7 @@ def he_normal(student: SimpleNamespace) -> None:
             "the variance was used as the standard deviation; take its root": variance,
             "that is Xavier's, 1 / fan_in; a ReLU halves what goes on, which the 2 makes up for": fan_in**-0.5,
             "the slope is left out": (2 / fan_in) ** 0.5,
+            "divide by 1 + slope^2, do not multiply by it": (2 * (1 + slope**2) / fan_in) ** 0.5,
             "the slope must count by its square": (2 / ((1 + slope) * fan_in)) ** 0.5,
             "these are standard normal numbers, not scaled yet": 1.0,
         }
@@ -257,15 +265,16 @@ def he_normal(student: SimpleNamespace) -> None:
             )
         if abs(found.mean()) > 0.05 * variance**0.5:
             raise Wrong(f"he_normal must have mean 0, but yours is {found.mean():.4f}")
-        if np.array_equal(found, student.he_normal(shape, np.random.default_rng(1), fan_in, slope)):
-            raise Wrong("he_normal must draw its numbers from `rng`, but it gives the same ones for every rng")
+        again, other = (student.he_normal(shape, np.random.default_rng(seed), fan_in, slope) for seed in (0, 1))
+        if not np.array_equal(found, again) or np.array_equal(found, other):
+            raise Wrong("he_normal must draw its numbers from `rng`, so that one seed always gives the same ones")
         if not (np.abs(found) > 2 * found.std()).mean() > 0.03:
             raise Wrong("he_normal must draw normal numbers: use rng.standard_normal")
 
 
 def adam_step(student: SimpleNamespace) -> None:
     """Three steps in a row, each against the formulas."""
-    optimizer = SimpleNamespace(lr=0.1, betas=(0.9, 0.99), eps=1e-3, steps=0)
+    optimizer = Adam([Parameter(np.zeros(1))], lr=0.1, betas=(0.9, 0.99), eps=1e-3)
     theta, m, v = _normal(3, 4), np.zeros((3, 4)), np.zeros((3, 4))
     mine = theta.copy(), m.copy(), v.copy()
     for step in (1, 2, 3):
@@ -284,14 +293,16 @@ def adam_step(student: SimpleNamespace) -> None:
                 raise Wrong(
                     f"adam_step did not change {name} in place: use {name} *= ..., {name} -= ... or {name}[...] = ..."
                 )
-        _equal(f"m after step {step}", mine[1], m, [("b1 and 1 - b1 are swapped", 0.1 * (m - 0.1 * g) / 0.9 + 0.9 * g)])
+        swapped = ("b1 and 1 - b1 are swapped", 0.1 * (m - 0.1 * g) / 0.9 + 0.9 * g)
+        corrected = "the corrected mean was written into it; give that a name of its own"
+        _equal(f"m after step {step}", mine[1], m, [swapped, (corrected, m_hat)])
         swapped = 0.01 * (v - 0.01 * g**2) / 0.99 + 0.99 * g**2
         no_square = v - 0.01 * g**2 + 0.01 * g
         _equal(
             f"v after step {step}",
             mine[2],
             v,
-            [("b2 and 1 - b2 are swapped", swapped), ("g is not squared", no_square)],
+            [("b2 and 1 - b2 are swapped", swapped), ("g is not squared", no_square), (corrected, v_hat)],
         )
         guesses = [
             ("the bias correction is left out", before - 0.1 * m / (np.sqrt(v) + 1e-3)),
@@ -350,7 +361,7 @@ def unfold(student: SimpleNamespace) -> None:
             ("a column must hold all pixels of channel 0, then all of channel 1", pixel_first),
         ]
         _equal(what, found, right, guesses)
-    _gradients(lambda x: student.unfold(x, 3, 2, 1), _normal(2, 2, 5, 4))
+    _gradients(lambda x: student.unfold(x, 3, 2, 1), _normal(2, 2, 5, 4), name="unfold")
     _in_float32("unfold", lambda x: student.unfold(x, 3, 2, 1), x)
 
 
@@ -382,7 +393,7 @@ def conv2d(student: SimpleNamespace) -> None:
         )
         _equal(f"{what}, no bias,", found, convolve(weight))
     small = _normal(2, 2, 5, 4), _normal(3, 2, 3, 3), _normal(3)
-    _gradients(lambda x, weight, bias: student.conv2d(x, weight, bias, 2, 1), *small)
+    _gradients(lambda x, weight, bias: student.conv2d(x, weight, bias, 2, 1), *small, name="conv2d")
     _in_float32("conv2d", lambda x, weight, bias: student.conv2d(x, weight, bias, 2, 1), *small)
 
 
@@ -420,8 +431,9 @@ def conv_transpose2d(student: SimpleNamespace) -> None:
         ]
         _equal(what, _array(what, y, right.shape), right, guesses)
     small = _normal(2, 3, 3, 2), _normal(3, 2, 3, 3), _normal(2)
-    _gradients(lambda x, weight, bias: student.conv_transpose2d(x, weight, bias, 2, 1), *small)
-    _gradients(lambda x, weight: student.conv_transpose2d(x, weight, None, 2, 1, 1), *small[:2])
+    name = "conv_transpose2d"
+    _gradients(lambda x, weight, bias: student.conv_transpose2d(x, weight, bias, 2, 1), *small, name=name)
+    _gradients(lambda x, weight: student.conv_transpose2d(x, weight, None, 2, 1, 1), *small[:2], name=name)
     _in_float32("conv_transpose2d", lambda x, w, b: student.conv_transpose2d(x, w, b, 2, 1), *small)
 
 
@@ -432,8 +444,9 @@ def batch_norm(student: SimpleNamespace) -> None:
     """Points and images, the statistics that it returns, and how the running ones follow."""
     _batch_norm_values(student)
     running, batch = Tensor(np.array([0.0, 4.0])), np.array([10.0, 2.0])
+    array = running.data
     student.update_running(running, batch, 0.1)
-    if np.array_equal(running.numpy(), [0.0, 4.0]):
+    if np.array_equal(array, [0.0, 4.0]):
         raise Wrong(
             "update_running did not change running.data in place: use running.data *= ... or running.data[...] = ..."
         )
@@ -502,8 +515,8 @@ def _batch_norm_gradients(student: SimpleNamespace) -> None:
         return student.batch_norm(x, weight, bias)[0]
 
     weight, bias = np.array([0.5, 2.0, -1.0]), np.array([1.0, 0.0, 3.0])
-    for x in (_normal(6, 3), _normal(2, 3, 2, 3)):
-        _gradients(y, x, weight, bias)
+    for x in (_normal(6, 3), _normal(2, 3, 2, 4)):
+        _gradients(y, x, weight, bias, name=f"batch_norm's y for x {x.shape}")
     _in_float32("batch_norm", y, _normal(6, 3), weight, bias)
 
 
@@ -663,6 +676,8 @@ def _same_step(
 
 def _check_logits(what: str, given: list[Tensor], right: list[Tensor]) -> None:
     """Whether the game was given the logits that it should have been."""
+    if len(given) != len(right):
+        raise Wrong(f"{what} must ask for its own loss: call game.{what.removesuffix('_step')}(...)")
     if not all(isinstance(logits, Tensor) for logits in given):
         raise Wrong(f"{what} must give the game Tensors of logits")
     arrays, rights = [logits.numpy() for logits in given], [logits.numpy() for logits in right]
@@ -692,7 +707,16 @@ def _with_labels(step: Callable[..., Any], right_step: Callable[..., Any], batch
         generator, discriminator = mlp_generator(5, (2,), (4,), rng), mlp_discriminator((2,), (4,), rng, 2)
         trained = discriminator if "discriminator" in right_step.__name__ else generator
         try:
-            run(generator, discriminator, Adam(trained.parameters()), losses.non_saturating, batch, 3, rng, labels)
+            run(
+                generator,
+                discriminator,
+                SGD(trained.parameters(), lr=1.0),
+                losses.non_saturating,
+                batch,
+                3,
+                rng,
+                labels,
+            )
         except ValueError as error:
             if run is right_step:
                 raise
@@ -713,8 +737,13 @@ def wasserstein(student: SimpleNamespace) -> None:
     _equal("wasserstein_discriminator", found, right, guesses)
     _gradients(student.wasserstein_discriminator, real, fake)
 
+    for size in (1.0, 0.2):  # slopes on both sides of 1
+        _check_penalty(student, size * _normal(6, 1))
+
+
+def _check_penalty(student: SimpleNamespace, weight: np.ndarray) -> None:
+    """The penalty of a critic whose slope is known, its derivative in the weight, and a flat critic."""
     reals, fakes = _normal(5, 3, 2), _normal(5, 3, 2, seed=1)
-    weight = _normal(6, 1)
 
     def critic(x: Tensor, weight: Any) -> Tensor:  # its slope at x_n is 2 (x_n . w) w
         return (ops.reshape(x, (x.shape[0], -1)) @ weight) ** 2
@@ -738,6 +767,7 @@ def wasserstein(student: SimpleNamespace) -> None:
         ("the norm is taken over the last axis only; take it over all axes but the first", np.mean((last - 1) ** 2)),
         ("the norm is taken over axis 1 only; take it over all axes but the first", np.mean((middle - 1) ** 2)),
         ("one norm is taken of everything; take one for each sample", (np.sqrt((slope**2).sum()) - 1) ** 2),
+        ("a norm below 1 is pulled up to 1 too", np.mean(np.maximum(norm - 1, 0) ** 2)),
         ("the root is left out", np.mean((norm**2 - 1) ** 2)),
         ("the square is left out", np.mean(norm - 1)),
         ("the norm must be pulled to 1, not to 0", np.mean(norm**2)),

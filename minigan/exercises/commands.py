@@ -4,6 +4,7 @@ import argparse
 import csv
 import inspect
 import io
+import shlex
 import shutil
 import time
 from collections.abc import Callable, Iterable
@@ -14,9 +15,9 @@ from typing import Any
 from minigan.checkpoint import write_file
 from minigan.exercises.catalogue import EXERCISES, STUBS, Exercise, find
 from minigan.exercises.in_place import Served
-from minigan.exercises.runner import NOT_WRITTEN, Result, check_file, check_folder, load
+from minigan.exercises.runner import FAILED, NOT_WRITTEN, PASSED, Result, check_file, check_folder, load
 
-MARKS = {"passed": "✓", "failed": "✗", NOT_WRITTEN: "·"}
+MARKS = {PASSED: "✓", FAILED: "✗", NOT_WRITTEN: "·"}
 
 
 def add_command(commands: Any) -> None:
@@ -34,10 +35,11 @@ def add_command(commands: Any) -> None:
         action = actions.add_parser(name, help=text, description=text, parents=[folder] if takes_exercise else [])
         action.set_defaults(command=command)
         if takes_exercise:
-            action.add_argument("exercise", metavar="EXERCISE", help="its name or number")
+            optional = {"nargs": "?"} if name == "check" else {}
+            action.add_argument("exercise", metavar="EXERCISE", help="its name or number", **optional)
         return action
 
-    add("check", _check, "check one exercise")
+    add("check", _check, "check one exercise, or the next one to solve")
     hint = add("hint", _hint, "show a hint")
     hint.add_argument("level", type=int, nargs="?", default=1, choices=(1, 2, 3), help="3 is nearly the answer")
     add("reset", _reset, "start an exercise again; your version is kept beside it")
@@ -63,12 +65,17 @@ def folder_of(given: Path | None) -> Path:
 
 
 def passed_functions(folder: Path) -> list[Callable[..., Any]]:
-    """The functions of all exercises that pass, from the student's files. Raises ValueError if none does."""
+    """The functions of all exercises that pass, from the student's files. Raises ValueError if none does.
+
+    Those that fail are named; those that are not written yet need no word.
+    """
     functions = []
     for exercise, result in zip(EXERCISES, check_folder(folder), strict=True):
         if result.passed:
             module = load(exercise, folder / exercise.file)
             functions += [getattr(module, name) for name in exercise.replaces]
+        elif result.status == FAILED:
+            print(f"left out, for it fails its check: {exercise.name}")
     if not functions:
         raise ValueError(f"no exercise in {folder} passes yet: see `minigan exercise`")
     return functions
@@ -77,7 +84,10 @@ def passed_functions(folder: Path) -> list[Callable[..., Any]]:
 def summary_of(served: Iterable[Served]) -> str:
     """A table of what the student's functions did in training."""
     ran = [s for s in served if s.calls]
-    rows = [f"  {s.name:<26}{s.file:<26}{s.calls:>9,} calls{s.gradients:>10,} gradients" for s in ran]
+    rows = [
+        f"  {s.name:<26}{s.file:<26}{s.calls:>9,} calls" + (f"{s.gradients:>10,} gradients" if s.gradients else "")
+        for s in ran
+    ]
     idle = ", ".join(s.name for s in served if not s.calls)
     total = sum(s.gradients for s in ran)
     return "\n".join(
@@ -91,16 +101,22 @@ def _folder(options: argparse.Namespace) -> Path:
     return folder_of(getattr(options, "folder", None))
 
 
+def _command(options: argparse.Namespace, *words: object) -> str:
+    """The command that comes next, for the same folder."""
+    folder = getattr(options, "folder", None)
+    return shlex.join(["minigan", "exercise", *map(str, words), *(["--folder", str(folder)] if folder else [])])
+
+
 def _list(options: argparse.Namespace) -> int:
     folder = _folder(options)
-    following = _print_list(folder)
+    following = _print_list(options, folder)
     if options.watch:
         while following:
-            following = _watch(following, folder)
+            following = _watch(options, following, folder)
     return 0
 
 
-def _print_list(folder: Path) -> Exercise | None:
+def _print_list(options: argparse.Namespace, folder: Path) -> Exercise | None:
     """Print the list with progress; returns the next exercise to solve, or None."""
     following, passed = None, 0
     for exercise, result in zip(EXERCISES, check_folder(folder), strict=True):
@@ -110,13 +126,13 @@ def _print_list(folder: Path) -> Exercise | None:
         following = following or (None if result.passed else exercise)
     print(f"{passed} of {len(EXERCISES)} passed", end="")
     if following is None:
-        print(": all done. Now let your code train a GAN: minigan train --with-exercises")
+        print(f": all done. Now let your code train a GAN: minigan train --with-exercises {shlex.quote(str(folder))}")
     else:
-        print(f". Next: edit {folder / following.file}, then: minigan exercise check {following.name}")
+        print(f". Next: edit {folder / following.file}, then: {_command(options, 'check', following.name)}")
     return following
 
 
-def _watch(exercise: Exercise, folder: Path) -> Exercise | None:
+def _watch(options: argparse.Namespace, exercise: Exercise, folder: Path) -> Exercise | None:
     """Check an exercise each time its file is saved, until it passes; returns the next one."""
     path = folder / exercise.file
     seen = None
@@ -125,26 +141,33 @@ def _watch(exercise: Exercise, folder: Path) -> Exercise | None:
         if saved != seen:
             seen = saved
             result = check_file(exercise, path)
-            _print_result(exercise, result)
+            _print_result(options, exercise, result)
             if result.passed:
-                return _print_list(folder)
+                return _print_list(options, folder)
             print(f"\nwaiting for you to save {path} (Ctrl-C stops)", flush=True)
         time.sleep(0.2)
 
 
 def _check(options: argparse.Namespace) -> int:
-    exercise, folder = find(options.exercise), _folder(options)
+    folder = _folder(options)
+    if options.exercise is None:
+        results = zip(EXERCISES, check_folder(folder), strict=True)
+        exercise = next((exercise for exercise, result in results if not result.passed), EXERCISES[-1])
+    else:
+        exercise = find(options.exercise)
     result = check_file(exercise, folder / exercise.file)
-    _print_result(exercise, result)
+    _print_result(options, exercise, result)
     return 0 if result.passed else 1
 
 
-def _print_result(exercise: Exercise, result: Result) -> None:
+def _print_result(options: argparse.Namespace, exercise: Exercise, result: Result) -> None:
     print(f"{MARKS[result.status]} {result}")
     if result.output:
-        print(f"your code printed:\n{result.output.rstrip()}")
+        lines = result.output.rstrip().splitlines()
+        print("\n".join(["your code printed:", *lines[:10], *["..."] * (len(lines) > 10)]))
     if result.passed:
-        print(f"see how the library does it: minigan exercise solution {exercise.name}")
+        print(f"see how the library does it: {_command(options, 'solution', exercise.name)}")
+        print(f"what comes next: {_command(options)}")
     else:
         print(f"stuck? minigan exercise hint {exercise.name}")
 
@@ -190,7 +213,7 @@ def _start(options: argparse.Namespace) -> int:
     for path in sorted(STUBS.iterdir()):
         if path.is_file():
             shutil.copyfile(path, target / path.name)
-    print(f"{len(EXERCISES)} exercises are in {target}; begin with: minigan exercise --folder {target}")
+    print(f"{len(EXERCISES)} exercises are in {target}; begin with: cd {shlex.quote(str(target))} && minigan exercise")
     return 0
 
 

@@ -24,6 +24,7 @@ from typing import Any
 
 from minigan.exercises.catalogue import EXERCISES, STUBS, Exercise, find
 from minigan.exercises.checks import Wrong
+from minigan.gradcheck import in_plain_words
 
 PASSED, FAILED, NOT_WRITTEN = "passed", "failed", "not written yet"
 SECONDS = 20.0  # the time limit of a check, which takes about one
@@ -144,12 +145,16 @@ def _run(exercise: Exercise, student: Any, path: str) -> Result:
         function = getattr(
             student, next((name for name in exercise.replaces if name in str(wrong)), next(iter(exercise.replaces)))
         )
-        place = f"{Path(path).name}, line {_first_line(function)}: " if wrong.report is None else f"{Path(path).name}: "
+        place = (
+            f"{Path(path).name}, {function.__name__} in line {_first_line(function)}: "
+            if wrong.report is None
+            else f"{Path(path).name}: "
+        )
         return Result(
             exercise.name, FAILED, f"{place}{wrong}", wrong.report._repr_html_() if wrong.report is not None else ""
         )
     except Exception as error:
-        return Result(exercise.name, FAILED, f"{where(error, path)}{type(error).__name__}: {error}")
+        return Result(exercise.name, FAILED, f"{where(error, path)}{type(error).__name__}: {in_plain_words(error)}")
     return Result(exercise.name, PASSED)
 
 

@@ -26,6 +26,10 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
     if b.ndim == 1:  # a column vector: (..., n, k) @ (k,)
         y = matmul(a, reshape(b, (-1, 1)))
         return reshape(y, y.shape[:-1])
+    if a.shape[-1] != b.shape[-2]:
+        raise ShapeError(
+            f"{a.shape} @ {b.shape}: {a.shape[-1]} and {b.shape[-2]} must be equal; is a transpose missing?"
+        )
     return record(
         a.data @ b.data,
         (a, lambda g, y: unbroadcast(matmul(g, _swap(b)), a)),

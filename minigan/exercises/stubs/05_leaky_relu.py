@@ -7,9 +7,11 @@ Start     The curve has two straight pieces, so the derivative is one of two num
           corner. Take the second of the two there (`x > 0` is false).
 Shapes    x, y, g and the result all have the same shape.
 Example   slope 0.2: x = [-1, 0, 2] and g = [1, 1, 1] give [0.2, 0.2, 1].
-Use       The numbers x.data are a NumPy array, and np.where(condition, a, b) chooses. They do not depend
-          smoothly on x, so an array is fine here: make a tensor of it with Tensor(array, dtype=x.dtype). The
-          dtype matters: training is in float32, and float32 and float64 do not mix.
+Use       The numbers x.data are a NumPy array, and np.where(condition, a, b) chooses. Which piece it is does not
+          depend smoothly on x, so an array is fine here: make a tensor of it with Tensor(array, dtype=x.dtype).
+          The dtype is that of x because training is in float32, and float32 and float64 do not mix.
+
+Check it with `minigan exercise check leaky_relu`; stuck? `minigan exercise hint leaky_relu`.
 """
 
 import numpy as np

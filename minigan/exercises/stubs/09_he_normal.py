@@ -10,6 +10,8 @@ Start     An output is a sum of fan_in terms w x. If they are independent with m
 Shapes    shape: any tuple.  Returns a NumPy array of that shape, in float32.
 Example   fan_in = 50 and slope = 0 need a standard deviation of 0.2.
 Use       rng.standard_normal(shape) draws N(0, 1) in float64; array.astype(np.float32) converts.
+
+Check it with `minigan exercise check he_normal`; stuck? `minigan exercise hint he_normal`.
 """
 
 import numpy as np

@@ -14,6 +14,8 @@ Shapes    theta, g, m, v: NumPy arrays of the same shape. Change theta, m and v 
 Example   At the first step, with eps small, theta moves by lr against the sign of g.
 Use       self is the optimizer: self.lr, self.betas (the pair b1, b2), self.eps, and self.steps, which is t:
           1 at the first step.
+
+Check it with `minigan exercise check adam_step`; stuck? `minigan exercise hint adam_step`.
 """
 
 from typing import Any

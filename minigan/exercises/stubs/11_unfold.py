@@ -13,6 +13,8 @@ Example   One image of one channel, 3 x 3, holding 0 ... 8, with K = 2: the firs
           there are 4 columns.
 Use       Two loops over k and l, and NumPy slices; a loop over all pixels in Python would be far too slow to
           train with.
+
+Check it with `minigan exercise check unfold`; stuck? `minigan exercise hint unfold`.
 """
 
 import numpy as np

@@ -12,6 +12,8 @@ Shapes    x, g, x_hat (N, C) or (N, C, H, W); sigma (1, C) or (1, C, 1, 1); weig
 Example   g the same for all: then nothing is left for x, because a shift of the whole channel changes
           nothing.
 Use       mean(h, axes, keepdims=True), sum(g, axes), reshape(weight, per_channel), * and -, on tensors.
+
+Check it with `minigan exercise check batch_norm_backward`; stuck? `minigan exercise hint batch_norm_backward`.
 """
 
 from typing import Any

@@ -7,10 +7,13 @@ Start         1. draw noise    2. make fakes    3. score the reals    4. score t
 Shapes    real (N, ...), noise (N, noise_dim), fakes like real, logits (N, 1), loss ().
 Example   An untrained discriminator gives logits near 0, so the loss of `non_saturating` begins near 2 ln 2 = 1.39.
 Use       draw_noise(n, noise_dim, rng, labels) gives the noise. `with generator.frozen():` around making the
-          fakes: batch norm's running statistics then stay as they are. fake.detach() is the fake without the
-          graph behind it, so that no gradient reaches the generator. score(discriminator, images, labels)
-          gives the logits. game.discriminator(real_logits, fake_logits) gives the loss: the reals come first.
+          fakes: batch norm's running statistics then stay as they are. fake.detach() cuts the fakes off from
+          what made them, so that no gradient reaches the generator. (frozen() sees to that too; the detach
+          says it where it matters.) score(discriminator, images, labels) gives the logits.
+          game.discriminator(real_logits, fake_logits) gives the loss: the reals come first.
           optimizer.zero_grad(), loss.backward(), optimizer.step().
+
+Check it with `minigan exercise check discriminator_step`; stuck? `minigan exercise hint discriminator_step`.
 """
 
 from functools import partial

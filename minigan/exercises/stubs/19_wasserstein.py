@@ -14,6 +14,8 @@ Example   A critic that sums 4 numbers has the slope (1, 1, 1, 1), of norm 2, ev
 Use       grad(scores.sum(), between, create_graph=True) gives a tuple with one recorded slope. reshape(slope,
           (n, -1)) makes a row of each sample; sqrt(x + 1e-12), for the root has no slope at exactly 0; mean
           and sum(x, axis=1).
+
+Check it with `minigan exercise check wasserstein`; stuck? `minigan exercise hint wasserstein`.
 """
 
 from collections.abc import Callable
