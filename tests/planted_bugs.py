@@ -199,6 +199,34 @@ def softmax(x):
     return e / e.sum(axis=1, keepdims=True)
 
 
+def writes_into(what):
+    """x^2 with the right gradient, which overwrites an array on its way."""
+
+    def op(x):
+        def to_x(g, y):
+            gradient = g.data * x.data * 2
+            {"g": g, "x": x, "y": y}[what].data[...] = 0
+            return Tensor(gradient)
+
+        return record(x.data**2, (x, to_x))
+
+    return op
+
+
+def product_with_a_shared_buffer(a, b):
+    """The derivative of b uses what that of a has left."""
+    left = []
+
+    def to_a(g, y):
+        left.append(1.0)
+        return g * b
+
+    def to_b(g, y):
+        return g * a * (2.0 if left else 1.0)
+
+    return record(a.data * b.data, (a, to_a), (b, to_b))
+
+
 A, B = normal(3, 4), normal(3, 4, seed=1)
 X = normal(5, 4)
 IMAGES, KERNELS = normal(2, 3, 6, 6), normal(4, 3, 3, 3)
@@ -522,6 +550,17 @@ BUGS = [
     ("a float32 result", lambda x: x.astype("float32"), [A], "float32", "returned float32"),
     ("a value kept on self", Cached(), [A], "stale forward value", "called once more"),
     ("another value each time", Counting(), [A], "not repeatable", "each time"),
+    ("the derivative writes into g", writes_into("g"), [A], "writes into its input", "g, the upstream"),
+    ("the derivative writes into x", writes_into("x"), [A], "writes into its input", "x"),
+    ("the derivative writes into y", writes_into("y"), [A], "writes into its input", "y, the output"),
+    ("derivatives that share a buffer", product_with_a_shared_buffer, [A, B], "together", "at once"),
+    (
+        "a float32 layer",
+        lambda x: x @ Tensor(np.ones((4, 2), np.float32)),
+        [A],
+        "float32",
+        "float32 tensors of its own",
+    ),
     ("writes into its input", in_place, [A], "writes into its input", "x"),
     ("returns an array", lambda x: x.numpy() ** 2, [A], "not a tensor", "ndarray"),
     ("log outside its domain", ops.log, [A], "not finite", "nan or inf"),

@@ -395,6 +395,35 @@ def test_an_endless_loop_is_ended_and_placed(folder, what):
     assert len(result.output) <= 2000
 
 
+@pytest.mark.parametrize(
+    "code", ["threading.Thread(target=lambda: time.sleep(600)).start()", "atexit.register(lambda: time.sleep(60))"]
+)
+def test_what_the_students_code_leaves_running_holds_nobody_up(folder, code):
+    began = time.monotonic()
+    assert outcome(folder, "tanh", f"import atexit\nimport threading\nimport time\n\n{code}\n" + solved("tanh")).passed
+    assert time.monotonic() - began < 30
+
+
+def test_a_process_that_does_not_watch_its_time_is_ended(folder):
+    source = "import faulthandler\n\nfaulthandler.cancel_dump_traceback_later()\nwhile True:\n    pass\n"
+    assert "without an answer" in outcome(folder, "tanh", source, seconds=1.0).message
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="needs a user who may not read a file")
+def test_an_unreadable_file_is_one_failure(folder):
+    path = write(folder, "tanh", solved("tanh"))
+    path.chmod(0)
+    assert "Permission denied" in check_file(find("tanh"), path).message
+
+
+def test_a_correction_of_the_same_size_within_a_second_counts(folder):
+    right = solved("tanh")
+    wrong = right.replace("1.0 - y * y", "1.0 + y * y")
+    for source in (wrong, right, wrong, right):
+        assert outcome(folder, "tanh", source).passed == (source == right)
+    assert not (folder / "__pycache__").exists()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of a process reliably")
 def test_a_flood_of_memory_is_stopped(folder):
     result = outcome(folder, "tanh", "import numpy as np\n\n\ndef tanh(x):\n    return np.ones(2**31)\n")
@@ -469,6 +498,7 @@ def test_check_hint_and_solution(folder, capsys):
 
 
 def test_reset_keeps_the_students_version(folder, capsys):
+    assert "as it was handed out" in run(capsys, "reset", "tanh", "--folder", folder)[1]
     for number in (1, 2):
         write(folder, "tanh", f"# attempt {number}\n")
         code, out, _ = run(capsys, "reset", "tanh", "--folder", folder)
@@ -702,6 +732,13 @@ def test_a_check_in_a_notebook_shows_the_report(folder):
     (tanh,) = functions_of(folder, "tanh", solved("tanh"))
     assert "✓ tanh: passed" in check("tanh", tanh)._repr_html_()
     assert "there is no function tanh" in check("tanh").message
+
+
+def test_what_is_no_function_gets_a_sentence():
+    with pytest.raises(TypeError, match="check takes your functions"):
+        check("tanh", 3)
+    with pytest.raises(TypeError, match="in_place takes a list of your functions"), in_place([np.tanh]):
+        pass
 
 
 def test_a_check_leaves_its_players_alone(folder):

@@ -92,6 +92,49 @@ def test_no_false_alarm_on_composed_functions(name):
         assert report, report
 
 
+SHARP = {
+    "batch norm of images": (lambda x: ops.batch_norm(x, Tensor(np.ones(3)), Tensor(np.zeros(3)))[0], (4, 3, 3, 3)),
+    "log near 0": (lambda x: ops.log(ops.abs(x) * 0.01 + 1e-3), (50,)),
+    "1/x near 0": (lambda x: 1 / (ops.abs(x) * 0.1 + 1e-3), (50,)),
+    "x^2 / x": (lambda x: x * x / x, (10,)),
+}
+
+
+@pytest.mark.parametrize("name", SHARP)
+def test_no_false_alarm_where_a_function_bends_sharply_or_cancels(name):
+    f, shape = SHARP[name]
+    for seed in range(10):
+        x = np.random.default_rng([seed, 1]).standard_normal(shape)
+        report = gradcheck(f, x, seed=seed, order=1 + (seed < 2))
+        assert report, report
+
+
+CORNERS = {
+    "abs": ops.abs,
+    "x |x|": lambda x: x * ops.abs(x),
+    "relu^2": lambda x: ops.relu(x) ** 2,
+    "half the slope": lambda x: record(np.abs(x.data), (x, lambda g, y: g * Tensor(np.sign(x.data)))),
+}
+
+
+@pytest.mark.parametrize("name", CORNERS)
+def test_no_false_alarm_at_corners_at_order_2(name):
+    assert gradcheck(CORNERS[name], [-2.0, -1.0, 0.0, 1.0, 0.0], order=2)
+    assert gradcheck(lambda a, b: ops.maximum(a, b) + CORNERS[name](a), [1.0, 2.0, 0.0], [1.0, 0.0, 0.0], order=2)
+
+
+def test_large_inputs_take_neither_long_nor_much_memory():
+    x = normal(100_000)
+    assert gradcheck(ops.tanh, x) and "99900 not checked" in str(gradcheck(ops.tanh, x))
+    assert gradcheck(like(ops.tanh, lambda g, y, x: g * (y * y - 1)), x).mistake.name == "sign flipped"
+
+
+def test_an_input_as_drawn_from_the_same_seed_hides_nothing():
+    for seed in range(3):
+        x = np.random.default_rng(seed).standard_normal(5)
+        assert not gradcheck(like(ops.exp, lambda g, y, x: x * y), x, seed=seed)
+
+
 # --- kinks and edges -------------------------------------------------------------------------------------------
 
 
@@ -169,6 +212,10 @@ def test_inputs_are_left_as_they_are():
         (lambda: gradcheck(ops.exp, [1.0], order=3), "order must be 1 or 2"),
         (lambda: gradcheck(ops.exp, "one"), "input 0 must be numbers"),
         (lambda: gradcheck(ops.exp, [1.0], [None]), "input 1 must be numbers"),
+        (lambda: gradcheck(ops.exp, [[1.0], [1.0, 2.0]]), "input 0 must be numbers in rows of equal length"),
+        (lambda: gradcheck(ops.exp, {"x": 1.0}), "input 0 must be numbers"),
+        (lambda: gradcheck(3, [1.0]), "f must be a function"),
+        (lambda: gradcheck(ops.exp, [1.0], seed=-1), "the seed must be a whole number"),
     ],
 )
 def test_bad_calls_get_one_sentence(call, words):

@@ -15,7 +15,7 @@ from typing import Any
 from minigan.checkpoint import write_file
 from minigan.exercises.catalogue import EXERCISES, STUBS, Exercise, find
 from minigan.exercises.in_place import Served
-from minigan.exercises.runner import FAILED, NOT_WRITTEN, PASSED, Result, check_file, check_folder, load
+from minigan.exercises.runner import FAILED, NOT_WRITTEN, PASSED, Result, check_file, check_folder, load, where
 
 MARKS = {PASSED: "✓", FAILED: "✗", NOT_WRITTEN: "·"}
 
@@ -72,13 +72,22 @@ def passed_functions(folder: Path) -> list[Callable[..., Any]]:
     functions = []
     for exercise, result in zip(EXERCISES, check_folder(folder), strict=True):
         if result.passed:
-            module = load(exercise, folder / exercise.file)
+            module = _loaded(exercise, folder / exercise.file)
             functions += [getattr(module, name) for name in exercise.replaces]
         elif result.status == FAILED:
             print(f"left out, for it fails its check: {exercise.name}")
     if not functions:
         raise ValueError(f"no exercise in {folder} passes yet: see `minigan exercise`")
     return functions
+
+
+def _loaded(exercise: Exercise, path: Path) -> Any:
+    """The student's file, run in this process. It passed its check, but may fail here all the same."""
+    path = path.resolve()
+    try:
+        return load(exercise, path)
+    except (Exception, SystemExit) as error:
+        raise ValueError(f"{where(error, str(path))}{type(error).__name__}: {error}") from None
 
 
 def summary_of(served: Iterable[Served]) -> str:
@@ -183,6 +192,9 @@ def _hint(options: argparse.Namespace) -> int:
 def _reset(options: argparse.Namespace) -> int:
     exercise, folder = find(options.exercise), _folder(options)
     path = folder / exercise.file
+    if path.exists() and path.read_bytes() == (STUBS / exercise.file).read_bytes():
+        print(f"{path} is as it was handed out")
+        return 0
     if path.exists():
         kept = next(p for n in count(1) if not (p := path.with_name(f"{path.stem}_old{n}.py")).exists())
         path.rename(kept)
@@ -221,6 +233,7 @@ def _report(options: argparse.Namespace) -> int:
     for folder in options.folders:
         if not folder.is_dir():
             raise ValueError(f"{folder} is not a folder")
+    write_file(options.output, b"")  # now, not after the first folder, is the time to learn that it cannot be written
     table = io.StringIO()
     writer = csv.writer(table)
     writer.writerow(["folder", "number", "exercise", "level", "lesson", "status", "diagnosis"])

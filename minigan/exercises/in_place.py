@@ -41,6 +41,9 @@ def in_place(functions: Iterable[Callable[..., Any]]) -> Iterator[list[Served]]:
     """
     served: dict[str, Served] = {}
     replaced: list[tuple[Any, str, Any]] = []
+    functions = [functions] if callable(functions) else list(functions)
+    if not all(inspect.isfunction(function) for function in functions):
+        raise TypeError("in_place takes a list of your functions, such as in_place([tanh, mul])")
     students = {function.__name__: function for function in functions}
     try:
         for name, function in students.items():

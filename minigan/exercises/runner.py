@@ -31,6 +31,8 @@ SECONDS = 20.0  # the time limit of a check, which takes about one
 MEMORY = 4 * 2**30  # bytes that a check may use
 OUTPUT = 10 * 2**20  # bytes that a student's code may print
 
+_running: set[subprocess.Popen] = set()  # the processes that check a file just now
+
 
 @dataclass(frozen=True)
 class Result:
@@ -63,7 +65,10 @@ def check(name: str, *functions: Callable[..., Any]) -> Result:
 
     With `assert check("tanh", tanh).passed` the cell fails unless the exercise is solved (for nbgrader).
     """
-    exercise = find(name)
+    exercise = find(str(name))
+    for function in functions:
+        if not inspect.isfunction(function):
+            raise TypeError(f"check takes your functions, such as check('tanh', tanh), not {function!r}")
     student = SimpleNamespace(**{function.__name__: function for function in functions})
     return _run(exercise, student, "the notebook")
 
@@ -74,8 +79,11 @@ def check_file(exercise: Exercise, path: Path, seconds: float = SECONDS) -> Resu
         return Result(
             exercise.name, FAILED, f"there is no file {path}: `minigan exercise reset {exercise.name}` brings it back"
         )
-    if path.read_bytes() == (STUBS / exercise.file).read_bytes():
-        return Result(exercise.name, NOT_WRITTEN, f"{path.name} is as it was handed out")
+    try:
+        if path.read_bytes() == (STUBS / exercise.file).read_bytes():
+            return Result(exercise.name, NOT_WRITTEN, f"{path.name} is as it was handed out")
+    except OSError as error:
+        return Result(exercise.name, FAILED, f"{path}: {error.strerror}")
     with tempfile.TemporaryDirectory() as folder:
         answer, printed, trace = (Path(folder) / name for name in ("answer", "printed", "trace"))
         command = [
@@ -91,9 +99,13 @@ def check_file(exercise: Exercise, path: Path, seconds: float = SECONDS) -> Resu
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
             )
+            _running.add(process)
             try:
                 process.wait(seconds + 10)  # the process watches its time itself, and says where it was
+            except subprocess.TimeoutExpired:
+                pass  # it does not watch any more: it is ended here
             finally:
+                _running.discard(process)
                 _end(process)
         output_text = printed.read_text("utf-8", "replace")[:2000]
         if answer.exists():
@@ -110,15 +122,22 @@ def check_file(exercise: Exercise, path: Path, seconds: float = SECONDS) -> Resu
 
 def check_folder(folder: Path, seconds: float = SECONDS) -> Iterator[Result]:
     """Check every exercise of a student's folder, in order; several at once."""
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    pool = ThreadPoolExecutor(os.cpu_count() or 1)
+    try:
         yield from pool.map(lambda exercise: check_file(exercise, folder / exercise.file, seconds), EXERCISES)
+    finally:  # after Ctrl-C too: nobody waits for an endless loop then
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in list(_running):
+            _end(process)
 
 
 def load(exercise: Exercise, path: Path) -> ModuleType:
     """The student's file as a module, run in this process. Raises whatever it raises."""
     spec = importlib.util.spec_from_file_location(f"exercise_{exercise.name}", path)
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    # Compiled from the text as it is now: Python's own cache goes by the time and size of a file, and a correction
+    # that is saved within the same second may change neither.
+    exec(compile(path.read_bytes(), str(path), "exec"), vars(module))
     return module
 
 
@@ -140,7 +159,7 @@ def _run(exercise: Exercise, student: Any, path: str) -> Result:
     try:
         exercise.check(student)
     except NotImplementedError as error:
-        return Result(exercise.name, NOT_WRITTEN, f"{where(error, path)}{error}")
+        return Result(exercise.name, NOT_WRITTEN, f"{where(error, path)}{error or NOT_WRITTEN}")
     except Wrong as wrong:
         function = getattr(
             student, next((name for name in exercise.replaces if name in str(wrong)), next(iter(exercise.replaces)))
@@ -212,3 +231,6 @@ def main(name: str, path: str, folder: str, seconds: str) -> None:
         partial = Path(folder) / "partial"
         partial.write_text(json.dumps(fields), "utf-8")
         partial.replace(Path(folder) / "answer")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # at once, whatever threads the student's code has left running
