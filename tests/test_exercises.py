@@ -31,7 +31,7 @@ NAMES = [exercise.name for exercise in EXERCISES]
 
 @pytest.fixture
 def folder(tmp_path):
-    shutil.copytree(STUBS, tmp_path / "exercises")
+    shutil.copytree(STUBS, tmp_path / "exercises", ignore=shutil.ignore_patterns("__pycache__"))
     return tmp_path / "exercises"
 
 
