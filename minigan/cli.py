@@ -1,4 +1,4 @@
-"""The command line: `minigan train`, `minigan sample` and `minigan exercise`.
+"""The command line: `minigan train`, `sample`, `exercise` and `bench`.
 
 Bad input ends with one sentence on what to do, and exit code 2.
 """
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from minigan import backend, plots
+from minigan.bench import compare
 from minigan.checkpoint import write_file
 from minigan.data import TOYS
 from minigan.exercises import commands, in_place
@@ -85,6 +86,11 @@ def _parser() -> argparse.ArgumentParser:
     sample.add_argument("--seed", type=int, default=0, help="of the noise, default: 0")
     sample.add_argument("-o", "--output", type=Path, default=Path("samples.png"), help="a .png picture or .npz arrays")
     commands.add_command(actions)
+
+    bench = actions.add_parser("bench", help="time training steps and operations beside PyTorch's")
+    bench.set_defaults(command=_bench)
+    bench.add_argument("--json", type=Path, metavar="PATH", help="write the result here too")
+    bench.add_argument("--against", type=Path, metavar="PATH", help="show the ratios of an earlier --json result")
     return parser
 
 
@@ -155,6 +161,11 @@ def _free_folder(folder: Path) -> Path:
     """`folder`, or with -2, -3, ... after its name if that exists."""
     numbered = (folder.with_name(f"{folder.name}-{number}") for number in itertools.count(2))
     return next(path for path in itertools.chain([folder], numbered) if not path.exists())
+
+
+def _bench(options: argparse.Namespace) -> int:
+    compare.run(options.json, options.against)
+    return 0
 
 
 def _sample(options: argparse.Namespace) -> int:

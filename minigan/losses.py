@@ -12,19 +12,26 @@ from collections.abc import Callable
 
 import numpy as np
 
-from minigan.ops import mean, relu, reshape, softplus, sqrt, sum
-from minigan.tensor import Tensor, grad
+from minigan.ops import mean, relu, reshape, sigmoid, softplus, sqrt, sum
+from minigan.tensor import Tensor, grad, record
 
 
 def bce_with_logits(logits: Tensor, target: float) -> Tensor:
     """Mean binary cross-entropy, -t ln D - (1 - t) ln(1 - D), for a target t in [0, 1].
 
-    With x the logit this is t softplus(-x) + (1 - t) softplus(x), and its gradient is (D - t) / N: how wrong the
-    belief is. (The shorter softplus(x) - t x is the same number, but cancels to 0 where D is sure and right.)
+    With x the logit this is t softplus(-x) + (1 - t) softplus(x) = max(x, 0) - t x + ln(1 + e^-|x|), where nothing
+    overflows or cancels. Its gradient is (D - t) / N: how wrong the belief is.
     """
     if not 0 <= target <= 1:
         raise ValueError(f"the target must lie between 0 and 1, not {target}")
-    return mean(softplus(-logits) * target + softplus(logits) * (1 - target))
+    x, t = logits.data, float(target)
+    value = np.mean(np.maximum(x, 0) - t * x + np.log1p(np.exp(-np.abs(x))))
+
+    def to_logits(g: Tensor, y: Tensor) -> Tensor:
+        wrong = sigmoid(logits) * (1 - t) - sigmoid(-logits) * t  # D - t, but exact where D is nearly t
+        return wrong * (g * (1 / logits.size))
+
+    return record(value, (logits, to_logits))
 
 
 class minimax:  # noqa: N801

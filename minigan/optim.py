@@ -10,6 +10,7 @@ import numpy as np
 
 from minigan.checks import check_number
 from minigan.nn import Parameter
+from minigan.parallel import in_blocks, keep_freed_memory
 from minigan.tensor import Tensor
 
 
@@ -28,6 +29,7 @@ class Optimizer:
             raise ValueError(f"{type(self).__name__} was given the same parameter twice")
         if not 0 <= lr < float("inf"):
             raise ValueError(f"the learning rate must be a number of 0 or more, not {lr}")
+        keep_freed_memory()
         self.lr = lr
         self.steps = 0
         self.memory = [{name: np.zeros_like(p.data) for name in self.remembers} for p in self.parameters]
@@ -42,10 +44,10 @@ class Optimizer:
         self.steps += 1
         for parameter, memory in zip(self.parameters, self.memory, strict=True):
             if parameter.grad is not None:
-                self.update(parameter.data, parameter.grad.data, **memory)
+                in_blocks(self.update, parameter.data, parameter.grad.data, *memory.values())
 
-    def update(self, theta: Any, g: Any, **memory: Any) -> None:
-        """Move one parameter's array `theta` in place, given its gradient `g`."""
+    def update(self, theta: Any, g: Any, *memory: Any) -> None:
+        """Move one parameter's array `theta`, or a part of it, in place, given its gradient `g` and its memory."""
         raise NotImplementedError
 
     def state(self) -> dict[str, Any]:
@@ -119,14 +121,20 @@ class Adam(Optimizer):
         self.betas, self.eps = betas, eps
 
     def update(self, theta: Any, g: Any, m: Any, v: Any) -> None:
-        """One step for one parameter. Both corrections are folded into two numbers, to save array passes."""
+        """One step for one parameter. `step` holds one term after the other, so that no more memory is needed.
+
+        Both corrections are folded into two numbers: sqrt v_hat = sqrt v / root.
+        """
         b1, b2 = self.betas
+        root = (1 - b2**self.steps) ** 0.5
+        step = g * (1 - b1)
         m *= b1
-        m += (1 - b1) * g
+        m += step
+        np.multiply(g, g, out=step)
+        step *= 1 - b2
         v *= b2
-        v += (1 - b2) * g * g
-        root = (1 - b2**self.steps) ** 0.5  # sqrt v_hat = sqrt v / root
-        step = np.sqrt(v)
+        v += step
+        np.sqrt(v, out=step)
         step += self.eps * root
         np.divide(m, step, out=step)
         step *= self.lr * root / (1 - b1**self.steps)

@@ -1,22 +1,118 @@
-"""Work on several cores at once: one small place for it, under the operations.
+"""What makes the operations fast, in one small place under them: several cores, blocks that fit the cache, memory.
 
 NumPy works on one core, except in matrix products, where its BLAS library starts threads of its own. NumPy and
 BLAS both let go of Python's global lock while they compute, so plain Python threads that each take some blocks of
 the batch keep all cores busy, with the copies and additions too. Meanwhile BLAS must stay on one thread per
 block, or the two kinds of threads would fight for the cores; its setting is put back afterwards.
+
+Two settings are read when minigan is imported: MINIGAN_THREADS=1 (or any number) limits the threads, MINIGAN_PLAIN=1
+switches everything here off: then each operation computes by its definition, in one piece. `with minigan.plain():` does
+so for a while, to see what the rest is worth. The results are the same up to rounding.
 """
 
+import functools
 import os
 import threading
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
+import numpy as np
 from threadpoolctl import ThreadpoolController
 
-THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
-_pool = ThreadPoolExecutor(max(1, THREADS - 1), thread_name_prefix="minigan")  # starts threads when first needed
+def _cores() -> int:
+    """How many cores this process may use: what the system, a container's limit and MINIGAN_THREADS allow."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text("ascii").split()  # "max 100000", or "150000 100000"
+        cores = cores if quota == "max" else min(cores, max(1, int(quota) // int(period)))
+    except (OSError, ValueError):  # not Linux, or another kind of container
+        pass
+    wish = os.environ.get("MINIGAN_THREADS", "")
+    if wish and not (wish.isdecimal() and int(wish) > 0):
+        raise ValueError(f"MINIGAN_THREADS must be a whole number of at least 1, not {wish!r}")
+    return int(wish) if wish else cores
+
+
+BLOCK = 64 * 1024  # numbers in a block: 256 kB in float32, so that a few such arrays stay in a core's own cache
+WORTH_IT = (
+    4_000_000  # multiplications in a matrix product: with fewer, a second thread takes longer to call than it saves
+)
+THREADS = _cores()
+
+
+class _Plain(threading.local):
+    """Whether this thread computes everything in the plain way."""
+
+    on = os.environ.get("MINIGAN_PLAIN", "0") not in ("", "0")
+
+
+_plain = _Plain()
+
+
+@contextmanager
+def plain() -> Iterator[None]:
+    """Inside the `with`, every operation computes by its definition: no threads, no blocks, no shortcuts."""
+    before, _plain.on = _plain.on, True
+    try:
+        yield
+    finally:
+        _plain.on = before
+
+
+def is_plain() -> bool:
+    """Whether operations are to compute by their definitions, in this thread."""
+    return _plain.on
+
+
+class _Job:
+    """The share of the work that one helper thread does, and its results or its error."""
+
+    def __init__(self, work: Callable[[Any], Any], share: list[Any]) -> None:
+        self.work, self.share, self.results = work, share, []
+        self.error: BaseException | None = None
+        self.running = threading.Lock()  # held until the job is done
+        self.running.acquire()
+
+    def run(self) -> None:
+        try:
+            self.results = [self.work(block) for block in self.share]
+        except BaseException as error:
+            self.error = error
+        self.running.release()
+
+
+class _Helpers:
+    """Threads that wait for jobs. Calling one takes some 20 microseconds; a ThreadPoolExecutor needs twice as long."""
+
+    def __init__(self) -> None:
+        self.jobs: SimpleQueue[_Job] = SimpleQueue()
+        self.lock = threading.Lock()
+        self.count = 0
+
+    def start(self, job: _Job) -> None:
+        """Give the job to a helper; where no thread can be started (as in a browser) it is done here and now."""
+        with self.lock:
+            if self.count < THREADS - 1:
+                try:
+                    threading.Thread(target=self.work, name="minigan", daemon=True).start()
+                    self.count += 1
+                except RuntimeError:
+                    pass
+        if self.count:
+            self.jobs.put(job)
+        else:
+            job.run()
+
+    def work(self) -> None:
+        while True:
+            self.jobs.get().run()
+
+
+_helpers = _Helpers()
 
 
 def for_each_block(work: Callable[[Any], Any], blocks: Iterable[Any]) -> list[Any]:
@@ -25,19 +121,68 @@ def for_each_block(work: Callable[[Any], Any], blocks: Iterable[Any]) -> list[An
     The calls must not write to the same memory, nor call this function again. An error in any of them is raised here.
     """
     blocks = list(blocks)
-    if THREADS == 1 or len(blocks) <= 1:
+    if THREADS == 1 or len(blocks) <= 1 or _plain.on:
         return [work(block) for block in blocks]
     per_thread = -(-len(blocks) // THREADS)  # rounded up
-    shares = [blocks[i : i + per_thread] for i in range(0, len(blocks), per_thread)]
+    jobs = [_Job(work, blocks[i : i + per_thread]) for i in range(0, len(blocks), per_thread)]
     with one_blas_thread:
-        futures = [_pool.submit(_run, work, share) for share in shares[1:]]
-        results = [_run(work, shares[0])]
-        results += [future.result() for future in futures]
-    return [result for share in results for result in share]
+        for job in jobs[1:]:
+            _helpers.start(job)
+        jobs[0].run()
+        for job in jobs[1:]:
+            job.running.acquire()  # waits until it is done; even after an error, for it may still be writing
+    for job in jobs:
+        if job.error is not None:
+            raise job.error
+    return [result for job in jobs for result in job.results]
 
 
-def _run(work: Callable[[Any], Any], share: list[Any]) -> list[Any]:
-    return [work(block) for block in share]
+def product(a: Any, b: Any) -> Any:
+    """a @ b. Large products of matrices are shared out over the cores, by rows or columns of the result."""
+    if _plain.on or a.ndim != 2 or b.ndim != 2:
+        return a @ b
+    if a.shape[1] == 1:
+        return a * b  # the same, and several times faster than BLAS, which is made for longer sums
+    n, m = a.shape[0], b.shape[1]
+    if THREADS == 1 or a.size * m < WORTH_IT or not isinstance(a, np.ndarray):
+        return a @ b
+    y = np.empty((n, m), np.result_type(a, b))
+    step = -(-max(n, m) // THREADS)
+    parts = [slice(start, start + step) for start in range(0, max(n, m), step)]
+    if n >= m:
+        for_each_block(lambda rows: np.matmul(a[rows], b, out=y[rows]), parts)
+    else:
+        for_each_block(lambda columns: np.matmul(a, b[:, columns], out=y[:, columns]), parts)
+    return y
+
+
+def in_blocks(work: Callable[..., None], *arrays: Any) -> None:
+    """`work(*arrays)` for work that goes element by element over arrays of one shape and changes some in place.
+
+    It is done in blocks that stay in the cache, from one operation of `work` to the next: a large array would travel
+    from memory and back for each. The parts are one-dimensional, in the order in which the first array lies in memory.
+    """
+    first = arrays[0]
+    if first.size <= BLOCK or _plain.on:
+        work(*arrays)
+        return
+    order = sorted(range(first.ndim), key=lambda axis: -first.strides[axis])
+    flat = [array.transpose(order).reshape(-1) for array in arrays]
+    if not all(np.may_share_memory(part, array) for part, array in zip(flat, arrays, strict=True)):
+        work(*arrays)  # some array has gaps or another order, so that flat parts of it would be copies
+        return
+    blocks = [slice(start, start + BLOCK) for start in range(0, first.size, BLOCK)]
+    for_each_block(lambda block: work(*[part[block] for part in flat]), blocks)
+
+
+@functools.cache
+def keep_freed_memory() -> None:
+    """Let freed arrays stay with this process, so that the next ones need no new pages from the system.
+
+    The C library's malloc returns a large block at once when it is freed, and asks for it again a moment later:
+    thousands of page faults in a training step. After it has freed one block of 31 MB it keeps those up to that size.
+    """
+    np.empty(31 * 2**20, np.uint8)
 
 
 class _OneBlasThread:
@@ -75,10 +220,10 @@ one_blas_thread = _OneBlasThread()
 
 def _after_fork() -> None:
     """A forked process has none of its parent's threads, and a lock that one of them held would stay locked."""
-    global _pool
+    global _helpers
     if one_blas_thread.inside:
         one_blas_thread._set(one_blas_thread.before)
-    _pool = ThreadPoolExecutor(max(1, THREADS - 1), thread_name_prefix="minigan")
+    _helpers = _Helpers()
     one_blas_thread.lock, one_blas_thread.inside = threading.Lock(), 0
 
 

@@ -27,6 +27,7 @@ FLOORS = {
     "train": 5,
     "metrics": 5,
     "plots": 5,
+    "bench": 6,
     "exercises": 6,
     "run": 6,
     "cli": 7,

@@ -117,6 +117,7 @@ class _BatchNorm(Module):
     """
 
     ndim: int
+    mixes_samples = True
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
         _check(type(self).__name__, 1, num_features=num_features)

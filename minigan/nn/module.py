@@ -29,6 +29,7 @@ class Module:
 
     training = True
     is_frozen = False
+    mixes_samples = False  # True where a sample's output depends on the others in its batch, as in batch norm
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute the output of the module. Every subclass writes its own."""

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from minigan.ops.shape import sum
-from minigan.parallel import for_each_block
+from minigan.parallel import for_each_block, is_plain
 from minigan.tensor import ShapeError, Tensor, op, record
 
 BLOCK = 256 * 1024  # floats in a block of patches: 1 MB in float32, so that a block stays in the cache
@@ -38,7 +38,7 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 
     _check_kernel(x.shape, weight.shape[2:], padding)
     left_over = _left_over(x.shape, weight.shape[2:], stride, padding)
     return record(
-        _with_bias(_conv(x.data, weight.data, stride, padding), bias),
+        _conv(x.data, weight.data, bias, stride, padding),
         (x, lambda g, y: conv_transpose2d(g, weight, None, stride, padding, left_over)),
         (weight, lambda g, y: conv2d_weight(x, g, weight.shape[2:], stride, padding)),
         (bias, lambda g, y: sum(g, axis=(0, 2, 3))),
@@ -67,7 +67,7 @@ def conv_transpose2d(
     if min(size) < 1:
         raise ShapeError(f"padding {padding} leaves no output")
     return record(
-        _with_bias(_conv_transpose(x.data, weight.data, stride, padding, size), bias),
+        _conv_transpose(x.data, weight.data, bias, stride, padding, size),
         (x, lambda g, y: conv2d(g, weight, None, stride, padding)),
         (weight, lambda g, y: conv2d_weight(g, x, weight.shape[2:], stride, padding)),
         (bias, lambda g, y: sum(g, axis=(0, 2, 3))),
@@ -127,7 +127,7 @@ def fold(columns: Tensor, size: tuple[int, int], kernel_size: int, stride: int =
 # --- the array functions under the operations; images are channels last here, (N, H, W, C) ------------------
 
 
-def _conv(x: Any, weight: Any, stride: int, padding: int) -> Any:
+def _conv(x: Any, weight: Any, bias: Tensor | None, stride: int, padding: int) -> Any:
     """One product of the patches, (N OH OW, KH KW C), with the kernels as a matrix, (KH KW C, O)."""
     n, (o, c, kh, kw) = len(x), weight.shape
     oh, ow = _output_size(x.shape, (kh, kw), stride, padding)
@@ -136,12 +136,14 @@ def _conv(x: Any, weight: Any, stride: int, padding: int) -> Any:
 
     def work(block: slice) -> None:
         np.matmul(_patches(images[block], (kh, kw), stride), kernels, out=y[block].reshape(-1, o))
+        if bias is not None:
+            y[block] += bias.data
 
     for_each_block(work, _blocks(n, oh * ow * kh * kw * c))
     return _channels_first(y)
 
 
-def _conv_transpose(y: Any, weight: Any, stride: int, padding: int, size: Sequence[int]) -> Any:
+def _conv_transpose(y: Any, weight: Any, bias: Tensor | None, stride: int, padding: int, size: Sequence[int]) -> Any:
     """Each pixel of y times the kernels, (N OH OW, O) (O, KH KW C), gives patches; add them up."""
     n, o, oh, ow = y.shape
     _, c, kh, kw = weight.shape
@@ -151,6 +153,8 @@ def _conv_transpose(y: Any, weight: Any, stride: int, padding: int, size: Sequen
     def work(block: slice) -> None:
         patches = rows[block].reshape(-1, o) @ kernels
         _add_patches(images[block], patches.reshape(-1, oh, ow, kh, kw, c), stride)
+        if bias is not None:
+            images[block] += bias.data
 
     for_each_block(work, _blocks(n, oh * ow * kh * kw * c))
     return _crop(images, padding)
@@ -181,9 +185,18 @@ def _add_patches(images: Any, patches: Any, stride: int) -> None:
     """Add patches (N, OH, OW, KH, KW, C) to the places in images (N, H, W, C) that they were cut from.
 
     Pixel (k, l) of patch (i, j) belongs at (s i + k, s j + l). For one (k, l) no two patches overlap, so each
-    pixel of the kernel is one addition of shifted images, with a step of s.
+    pixel of the kernel is one addition of shifted images, with a step of s. Nor do they for a square of s x s pixels
+    of the kernel, which lie side by side: where all divides into such squares there are fewer, longer additions.
     """
-    _, oh, ow, kh, kw, _ = patches.shape
+    n, oh, ow, kh, kw, c = patches.shape
+    s = stride if kh % stride == kw % stride == images.shape[1] % stride == images.shape[2] % stride == 0 else 1
+    if s > 1 and c > 1 and not is_plain():
+        squares = images.reshape(n, images.shape[1] // s, s, images.shape[2] // s, s * c)
+        parts = patches.reshape(n, oh, ow, kh // s, s, kw // s, s * c)
+        for k in range(kh // s):
+            for m in range(kw // s):
+                squares[:, k : k + oh, :, m : m + ow] += parts[:, :, :, k, :, m].transpose(0, 1, 3, 2, 4)
+        return
     for k in range(kh):
         for m in range(kw):
             images[:, k : k + oh * stride : stride, m : m + ow * stride : stride] += patches[:, :, :, k, m]
@@ -207,7 +220,7 @@ def _crop(images: Any, padding: int) -> Any:
 
 def _blocks(n: int, floats_per_image: int) -> Iterator[slice]:
     """Slices over the batch whose patches fill about one BLOCK."""
-    step = max(1, BLOCK // max(1, floats_per_image))
+    step = max(1, n if is_plain() else BLOCK // max(1, floats_per_image))
     return (slice(start, start + step) for start in range(0, n, step))
 
 
@@ -233,12 +246,6 @@ def _left_over(shape: tuple[int, ...], kernel: Sequence[int], stride: int, paddi
     """Rows and columns at the border that no kernel reaches: the output_padding that gives them back."""
     h, w = shape[2] + 2 * padding, shape[3] + 2 * padding
     return (h - kernel[0]) % stride, (w - kernel[1]) % stride
-
-
-def _with_bias(y: Any, bias: Tensor | None) -> Any:
-    if bias is not None:
-        y += bias.data.reshape(1, -1, 1, 1)
-    return y
 
 
 def _check(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int, axes: tuple[int, int]) -> None:

@@ -1,6 +1,7 @@
 """Matrix products and the dense layer."""
 
 from minigan.ops.shape import reshape, sum, transpose, unbroadcast
+from minigan.parallel import product
 from minigan.tensor import ShapeError, Tensor, op, record
 
 
@@ -31,7 +32,7 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
             f"{a.shape} @ {b.shape}: {a.shape[-1]} and {b.shape[-2]} must be equal; is a transpose missing?"
         )
     return record(
-        a.data @ b.data,
+        product(a.data, b.data),
         (a, lambda g, y: unbroadcast(matmul(g, _swap(b)), a)),
         (b, lambda g, y: unbroadcast(matmul(_swap(a), g), b)),
     )
@@ -47,11 +48,11 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         raise ShapeError(f"x {x.shape} must be (N, in) and weight {weight.shape} must be (out, in) with the same in")
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ShapeError(f"bias {bias.shape} must be ({weight.shape[0]},) for weight {weight.shape}")
-    product = x.data @ weight.data.T
+    y = product(x.data, weight.data.T)
     if bias is not None:
-        product += bias.data
+        y += bias.data
     return record(
-        product,
+        y,
         (x, lambda g, y: matmul(g, weight)),
         (weight, lambda g, y: matmul(transpose(g), x)),
         (bias, lambda g, y: sum(g, axis=0)),

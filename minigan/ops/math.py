@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from minigan.ops.shape import Axis, sum, unbroadcast, with_axes
-from minigan.tensor import Tensor, op, record
+from minigan.parallel import is_plain
+from minigan.tensor import Tensor, is_recording, op, record
 
 
 def operands(a: Any, b: Any) -> tuple[Any, Any]:
@@ -170,11 +171,19 @@ def leaky_relu(x: Tensor, slope: float = 0.01) -> Tensor:
     slope = float(slope)
 
     def to_x(g: Tensor, y: Tensor) -> Tensor:
-        mask = np.multiply(x.data > 0, 1 - slope, dtype=x.dtype)  # 1 - slope or 0
-        mask += slope  # 1 or slope
-        return g * Tensor(mask)
+        mask = (x.data > 0).astype(x.dtype)  # 1 or 0
+        if slope:
+            mask *= 1 - slope
+            mask += slope  # 1 or slope
+        if is_recording() or is_plain():
+            return g * Tensor(mask)
+        mask *= g.data  # in place: nobody else holds the mask
+        return Tensor(mask)
 
-    return record(np.maximum(x.data, x.data * slope if slope else 0), (x, to_x))
+    if slope == 0:
+        return record(np.maximum(x.data, 0), (x, to_x))
+    y = x.data * slope
+    return record(np.maximum(x.data, y, out=y), (x, to_x))
 
 
 @op

@@ -1,0 +1,78 @@
+"""A process that does the work of one side when it is told to: `python -m minigan.bench.worker SIDE WORKLOAD THREADS`.
+
+It reads commands from its input, a line each, and answers with a line: "proof PATH" writes the losses and gradients of
+a first step, "steps N" takes N steps and says how many seconds that took, "memory" the most bytes that the process
+ever had, and "op I" how long the I-th operation takes.
+"""
+
+import json
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+from minigan.bench.workloads import OPS, WORKLOADS
+
+
+def build(side: str, name: str) -> Any:
+    """The side's workload."""
+    workload = next(workload for workload in WORKLOADS if workload.name == name)
+    if side == "minigan":
+        from minigan.bench.minigan_side import MiniganSide
+
+        return MiniganSide(workload)
+    from minigan.bench.torch_side import TorchSide
+
+    return TorchSide(workload, tuned=side == "torch tuned")
+
+
+def steps(subject: Any, count: int) -> float:
+    """The seconds that so many steps take."""
+    began = time.perf_counter()
+    for _ in range(count):
+        subject.step()
+    return time.perf_counter() - began
+
+
+def op(side: str, number: int) -> dict[str, float]:
+    """The seconds of one operation's forward pass and gradients."""
+    if side == "minigan":
+        from minigan.bench.minigan_side import op_seconds
+    else:
+        from minigan.bench.torch_side import op_seconds
+    return op_seconds(OPS[number])
+
+
+def peak_memory() -> int:
+    """The most bytes of memory that this process ever had; 0 where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def main(side: str, name: str, threads: str) -> None:
+    """Obey until the input ends. minigan takes its threads from the environment."""
+    if side != "minigan":
+        import torch
+
+        torch.set_num_threads(int(threads))
+    subject = None if name == "ops" else build(side, name)
+    for line in sys.stdin:
+        command, _, argument = line.strip().partition(" ")
+        if command == "proof":
+            np.savez(argument, **subject.proof())
+            answer: Any = True
+        elif command == "steps":
+            answer = steps(subject, int(argument))
+        elif command == "op":
+            answer = op(side, int(argument))
+        else:
+            answer = peak_memory()
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
