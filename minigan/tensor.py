@@ -158,13 +158,14 @@ def record(data: Any, *parents: tuple[Any, Derivative], casts: bool = False) -> 
     y.parents = ()
     if y.data.dtype not in FLOATS:
         raise TypeError(f"a Tensor holds float32 or float64, not {y.data.dtype}: make a Tensor of the array first")
-    for operand, _ in parents:
-        if isinstance(operand, Tensor) and operand.data.dtype != data.dtype and not casts:
+    tensors = [parent for parent in parents if isinstance(parent[0], Tensor)]
+    for operand, _ in tensors:
+        if operand.data.dtype != y.data.dtype and not casts:
             raise TypeError(
                 "float32 and float64 tensors do not mix: convert one with .astype(), or make it with x.dtype"
             )
     if _recording.on:
-        y.parents = tuple([p for p in parents if isinstance(p[0], Tensor) and p[0].requires_grad])
+        y.parents = tuple([parent for parent in tensors if parent[0].requires_grad])
     y.requires_grad = bool(y.parents)
     return y
 

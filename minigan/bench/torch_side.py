@@ -56,7 +56,7 @@ class TorchSide:
         shape = (self.workload.batch, *self.workload.noise)
         if self.given is None:
             return torch.randn(shape)
-        return torch.from_numpy(self.given.standard_normal(shape).astype(np.float32))
+        return torch.from_numpy(self.given.standard_normal(shape))
 
     def _discriminator_step(self) -> float:
         self.d_optimizer.zero_grad()
@@ -75,7 +75,7 @@ class TorchSide:
     def _penalty(self, fake: torch.Tensor) -> torch.Tensor:
         n = len(fake)
         shape = (n, *[1] * (fake.ndim - 1))
-        t = torch.rand(shape) if self.given is None else torch.from_numpy(self.given.random(shape).astype(np.float32))
+        t = torch.rand(shape) if self.given is None else torch.from_numpy(self.given.random(shape))
         between = (t * self.real + (1 - t) * fake).requires_grad_()
         (slope,) = torch.autograd.grad(self.discriminator(between).sum(), between, create_graph=True)
         return ((slope.reshape(n, -1).norm(dim=1) - 1) ** 2).mean()
@@ -92,8 +92,13 @@ class TorchSide:
         return loss.item()
 
     def proof(self) -> dict[str, np.ndarray]:
-        """The losses and all gradients of a step that moves nothing, to be compared with the other side's."""
+        """The losses and all gradients of a step in float64 that moves nothing, to compare with the other side's."""
         self.given = np.random.default_rng(3)
+        self.generator, self.discriminator, self.real = (
+            self.generator.double(),
+            self.discriminator.double(),
+            self.real.double(),
+        )
         for optimizer in (self.g_optimizer, self.d_optimizer):
             optimizer.step = lambda: None
         proof = {}
@@ -102,10 +107,6 @@ class TorchSide:
         if not self.workload.penalty:
             found.append(self._generator_step())
             self._keep(proof, "generator", self.generator)
-        for optimizer in (self.g_optimizer, self.d_optimizer):
-            del optimizer.step
-        self.generator.zero_grad(), self.discriminator.zero_grad()
-        self.given = None
         return proof | {"losses": np.array(found)}
 
     def _keep(self, proof: dict[str, np.ndarray], name: str, net: nn.Module) -> None:

@@ -1,13 +1,15 @@
 """A process that does the work of one side when it is told to: `python -m minigan.bench.worker SIDE WORKLOAD THREADS`.
 
-It reads commands from its input, a line each, and answers with a line: "proof PATH" writes the losses and gradients of
-a first step, "steps N" takes N steps and says how many seconds that took, "memory" the most bytes that the process
-ever had, and "op I" how long the I-th operation takes.
+It reads commands from its input, a line each, and answers each with a line: "proof PATH" writes the losses and
+gradients of a step in float64 (and is of no more use after that), "steps N" takes N steps and says how many seconds
+that took, "memory" the most bytes that the process ever had, and "op I" how long the I-th operation takes.
 """
 
+import contextlib
 import json
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,6 +48,9 @@ def op(side: str, number: int) -> dict[str, float]:
 
 def peak_memory() -> int:
     """The most bytes of memory that this process ever had; 0 where the system does not tell."""
+    with contextlib.suppress(OSError, StopIteration):  # Linux; getrusage would count what its parent had before it
+        lines = Path("/proc/self/status").read_text("ascii").splitlines()
+        return 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
     try:
         import resource
     except ImportError:  # Windows

@@ -28,17 +28,17 @@ def batch_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> tu
     """
     _check(x, weight, bias)
     eps = float(eps)
-    rows = _rows(x.data)
-    mu = _channel_mean(rows, x)
-    centred = rows - _tile(mu, rows)
-    variance = _channel_mean(centred, x, centred)
+    rows = _rows(x.data)  # (M, C)
+    mu = _channel_sum(rows) / len(rows)
+    centred = rows - mu
+    variance = _channel_sum(centred, centred) / len(rows)
     inv_sigma = 1 / np.sqrt(variance + eps)
-    centred *= _tile(inv_sigma * weight.data, rows)
-    centred += _tile(bias.data, rows)
+    centred *= inv_sigma * weight.data
+    centred += bias.data
 
     def to_x(g: Tensor, y: Tensor) -> Tensor:
         if not (is_recording() or is_plain()):
-            return Tensor(_images(_fast_to_x(_rows(g.data), x, mu, inv_sigma, weight.data), x.shape))
+            return Tensor(_images(_fast_to_x(_rows(g.data), _rows(x.data), mu, inv_sigma, weight.data), x.shape))
         x_hat, sigma = _normalise(x, eps)
         h = g * _per_channel(weight, x)
         axes = _batch_axes(x)
@@ -46,16 +46,11 @@ def batch_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> tu
 
     def to_weight(g: Tensor, y: Tensor) -> Tensor:
         if not (is_recording() or is_plain()):
-            rows = _rows(x.data)
-            return Tensor(_channel_mean(_rows(g.data), x, rows - _tile(mu, rows)) * inv_sigma * _count(x))
+            return Tensor(_channel_sum(_rows(g.data), _rows(x.data) - mu) * inv_sigma)
         return sum(g * _normalise(x, eps)[0], _batch_axes(x))
 
     def to_bias(g: Tensor, y: Tensor) -> Tensor:
-        return (
-            sum(g, _batch_axes(x))
-            if is_recording() or is_plain()
-            else Tensor(_channel_mean(_rows(g.data), x) * _count(x))
-        )
+        return sum(g, _batch_axes(x)) if is_recording() or is_plain() else Tensor(_channel_sum(_rows(g.data)))
 
     y = record(_images(centred, x.shape), (x, to_x), (weight, to_weight), (bias, to_bias))
     return y, mu, variance
@@ -72,61 +67,33 @@ def _normalise(x: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     return centred / sigma, sigma
 
 
-def _fast_to_x(g: Any, x: Tensor, mu: Any, inv_sigma: Any, weight: Any) -> Any:
-    """dL/dx on rows. With h = weight g it is  a (g - mean g) - b (x - mu)  with one a and b per channel:
-
-    a = weight / sigma, and b = a mean(g (x - mu)) / sigma^2, for x_hat = (x - mu) / sigma.
-    """
-    centred = _rows(x.data)
-    centred = centred - _tile(mu, centred)
+def _fast_to_x(g: Any, x: Any, mu: Any, inv_sigma: Any, weight: Any) -> Any:
+    """dL/dx on rows (M, C). With h = weight g it is  a (g - mean g) - b (x - mu)  with a, b per channel."""
+    centred = x - mu
     a = weight * inv_sigma
-    b = a * inv_sigma**2 * _channel_mean(g, x, centred)
-    centred *= _tile(b, g)
-    centred += _tile(a * _channel_mean(g, x), g)
-    result = g * _tile(a, g)
+    b = a * inv_sigma**2 * _channel_sum(g, centred) / len(g)
+    centred *= b
+    centred += a * _channel_sum(g) / len(g)
+    result = g * a
     result -= centred
     return result
 
 
-# Arrays are worked on as rows (R, k C): k pixels of C channels each, side by side. NumPy's inner loop runs along a row,
-# and with rows of only C numbers, starting that loop would take longer than the loop.
+def _channel_sum(rows: Any, other: Any = None) -> Any:
+    """Sum over rows (M, C) -> (C,), or the sum of rows * other. Both are 2 to 3 times faster than .sum(axis=0)."""
+    if other is not None:
+        return np.einsum("mc,mc->c", rows, other)
+    return np.ones(len(rows), rows.dtype, like=rows) @ rows
 
 
 def _rows(x: Any) -> Any:
-    """(N, C) or (N, C, H, W) -> (R, k C), with k pixels to a row; no copy where memory lies channels last."""
-    pixels = np.ascontiguousarray(np.moveaxis(x, 1, -1)).reshape(-1, x.shape[1])  # (M, C)
-    m, c = pixels.shape
-    k = 1
-    while m % (2 * k) == 0 and 2 * k * c <= 1024:
-        k *= 2
-    return pixels.reshape(m // k, k * c)
+    """(N, C) or (N, C, H, W) -> (M, C), one row per pixel; no copy where memory lies channels last."""
+    return np.ascontiguousarray(np.moveaxis(x, 1, -1)).reshape(-1, x.shape[1])
 
 
 def _images(rows: Any, shape: tuple[int, ...]) -> Any:
-    """(R, k C) -> (N, C) or (N, C, H, W): the inverse of `_rows`."""
+    """(M, C) -> (N, C) or (N, C, H, W): the inverse of `_rows`."""
     return np.moveaxis(rows.reshape(shape[0], *shape[2:], shape[1]), -1, 1)
-
-
-def _tile(per_channel: Any, rows: Any) -> Any:
-    """(C,) -> (k C,): one number for every place in a row."""
-    return np.tile(per_channel, rows.shape[1] // len(per_channel))
-
-
-def _channel_mean(rows: Any, x: Tensor, other: Any = None) -> Any:
-    """The mean over each channel of `rows`, or of rows * other: (R, k C) -> (C,).
-
-    A product with ones and einsum are 2 to 3 times faster than .sum(axis=0).
-    """
-    if other is None:
-        total = np.ones(len(rows), rows.dtype, like=rows) @ rows
-    else:
-        total = np.einsum("rc,rc->c", rows, other)
-    return total.reshape(-1, x.shape[1]).sum(axis=0) / _count(x)
-
-
-def _count(x: Tensor) -> int:
-    """M, how many numbers a channel has."""
-    return x.size // x.shape[1]
 
 
 def _batch_axes(x: Tensor) -> tuple[int, ...]:
