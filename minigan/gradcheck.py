@@ -149,9 +149,7 @@ def gradcheck(f: Callable[..., Tensor], *inputs: Any, order: int = 1, seed: int 
     arrays = [_as_float64(x, number) for number, x in enumerate(inputs)]
     names = _argument_names(f, len(arrays))
     name = getattr(f, "__name__", type(f).__name__)
-    rng = np.random.default_rng(
-        [seed, 20100]
-    )  # a stream of its own: g must not be the x that somebody drew with `seed`
+    rng = np.random.default_rng([seed, 20100])  # a stream of its own: g must not be an x that was drawn with `seed`
     with np.errstate(all="ignore"):  # the report speaks of nan and inf
         problem = _problem(f, name, arrays, names)
         if problem:
@@ -184,18 +182,20 @@ class _Check:
         self.f, self.arrays, self.names, self.g, self.order = f, arrays, names, upstream, order
         self.y = _call(f, arrays).numpy()
         self.skip = skip or [set() for _ in arrays]
+        self.kinks: list[set[int]] = [set() for _ in arrays]  # those that `lines` has found
 
     def lines(self) -> list[Line]:
         """The verdict on each argument."""
         lines = [self.line(k) for k in range(len(self.arrays))]
         if len(lines) > 1 and not any(line.mistake for line in lines):
-            lines = [replace(line, mistake=self.mistake_together(k, line)) for k, line in enumerate(lines)]
+            lines = [replace(line, mistake=m) for line, m in zip(lines, self.mistakes_together(), strict=True)]
         return lines
 
     def line(self, k: int) -> Line:
         """The verdict on argument k."""
         x, name = self.arrays[k], self.names[k]
         numeric, noise, kinks = self.differences(k)
+        self.kinks[k] = set(kinks)
         try:
             analytic = self.analytic(k)
         except NotImplementedError:  # an exercise that is not written yet: its runner says so
@@ -332,17 +332,17 @@ class _Check:
                 return Mistake("writes into its input", f"the derivative writes into {name}", hint)
         return None
 
-    def mistake_together(self, k: int, line: Line) -> Mistake | None:
-        """The gradient must not depend on whether others are computed in the same pass."""
+    def mistakes_together(self) -> list[Mistake | None]:
+        """For each argument: its gradient must not depend on whether others are computed in the same pass."""
         x = [Tensor(array.copy(), requires_grad=True) for array in self.arrays]
         y = self.f(*x)
         if y.requires_grad:
             y.backward(Tensor(self.g.copy()))
-        found = np.zeros(x[k].shape) if x[k].grad is None else x[k].grad.numpy()
-        if np.allclose(found, self.analytic(k), rtol=1e-9, atol=0, equal_nan=True):
-            return line.mistake
+        together = [np.zeros(tensor.shape) if tensor.grad is None else tensor.grad.numpy() for tensor in x]
         hint = "does one derivative change or use up what another one needs?"
-        return Mistake("together", "it is another one when all arguments need a gradient at once", hint)
+        mistake = Mistake("together", "it is another one when all arguments need a gradient at once", hint)
+        same = [np.allclose(g, self.analytic(k), rtol=1e-9, atol=0, equal_nan=True) for k, g in enumerate(together)]
+        return [None if agrees else mistake for agrees in same]
 
     def hidden_mistake(self, k: int, analytic: np.ndarray, line: Line) -> Mistake | None:
         """A mistake in spite of the right numbers: nothing compared, float32, or a value that the next call changes."""
@@ -391,8 +391,8 @@ class _Check:
             return total
 
         names = [f"{name}, order 2" for name in (*self.names, "g")]
-        skip = [set(self.differences(k)[2]) for k in range(len(self.arrays))]  # at a corner, f' jumps
-        return _Check(gradient_along, [*self.arrays, self.g], names, np.ones(()), 2, [*skip, set()])
+        skip = [*self.kinks, set()]  # at a corner, f' jumps
+        return _Check(gradient_along, [*self.arrays, self.g], names, np.ones(()), 2, skip)
 
 
 def _problem(f: Callable[..., Tensor], name: str, arrays: list[np.ndarray], names: list[str]) -> Mistake | None:

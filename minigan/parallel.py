@@ -38,9 +38,7 @@ def _cores() -> int:
 
 
 BLOCK = 64 * 1024  # numbers in a block: 256 kB in float32, so that a few such arrays stay in a core's own cache
-WORTH_IT = (
-    4_000_000  # multiplications in a matrix product: with fewer, a second thread takes longer to call than it saves
-)
+WORTH_IT = 4_000_000  # multiplications in a matrix product: with fewer, calling a thread takes longer than it saves
 THREADS = _cores()
 
 

@@ -6,7 +6,6 @@ import numpy as np
 
 from minigan import losses, nn, ops, train
 from minigan.bench.workloads import Layer, Op, Workload, batch, channels_last, operands, seconds_of, weights
-from minigan.nn.module import load_arrays
 from minigan.optim import SGD, Adam, Optimizer
 from minigan.parallel import one_blas_thread
 from minigan.tensor import Tensor, grad
@@ -25,11 +24,8 @@ def network(layers: list[Layer], seed: int) -> nn.Sequential:
         "reshape": nn.Reshape,
     }
     model = nn.Sequential(*[kinds[kind](*sizes) for kind, *sizes in layers])
-    arrays = weights(layers, seed)
-    names = [str(i) for i in range(len(arrays))]
-    load_arrays(
-        dict(zip(names, [p.data for p in model.parameters()], strict=True)), dict(zip(names, arrays, strict=True))
-    )
+    for parameter, array in zip(model.parameters(), weights(layers, seed), strict=True):
+        parameter.data[...] = array
     return model
 
 

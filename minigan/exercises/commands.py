@@ -58,9 +58,9 @@ def folder_of(given: Path | None) -> Path:
     for place in places:
         if any((place / exercise.file).is_file() for exercise in EXERCISES):
             return place
-    where = f"in {given}" if given else "here"
+    place = f"in {given}" if given else "here"
     raise ValueError(
-        f"there are no exercises {where}: `minigan exercise start exercises` lays them out in a new folder"
+        f"there are no exercises {place}: `minigan exercise start exercises` lays them out in a new folder"
     )
 
 
