@@ -3,7 +3,8 @@
 NumPy works on one core, except in matrix products, where its BLAS library starts threads of its own. NumPy and
 BLAS both let go of Python's global lock while they compute, so plain Python threads that each take some blocks of
 the batch keep all cores busy, with the copies and additions too. Meanwhile BLAS must stay on one thread per
-block, or the two kinds of threads would fight for the cores; its setting is put back afterwards.
+block, or the two kinds of threads would fight for the cores; its setting is put back afterwards. Networks without
+convolutions are little else than matrix products: there BLAS's threads, which wait busily for the next one, are faster.
 
 Two settings are read when minigan is imported: MINIGAN_THREADS=1 (or any number) limits the threads, MINIGAN_PLAIN=1
 switches everything here off: then each operation computes by its definition, in one piece. `with minigan.plain():` does
@@ -38,7 +39,7 @@ def _cores() -> int:
 
 
 BLOCK = 64 * 1024  # numbers in a block: 256 kB in float32, so that a few such arrays stay in a core's own cache
-WORTH_IT = 4_000_000  # multiplications in a matrix product: with fewer, calling a thread takes longer than it saves
+WORTH_IT = 16_000_000  # multiplications in a matrix product: with fewer, calling a thread takes longer than it saves
 THREADS = _cores()
 
 
@@ -123,7 +124,7 @@ def for_each_block(work: Callable[[Any], Any], blocks: Iterable[Any]) -> list[An
         return [work(block) for block in blocks]
     per_thread = -(-len(blocks) // THREADS)  # rounded up
     jobs = [_Job(work, blocks[i : i + per_thread]) for i in range(0, len(blocks), per_thread)]
-    with one_blas_thread:
+    with blas_threads(1):
         for job in jobs[1:]:
             _helpers.start(job)
         jobs[0].run()
@@ -136,13 +137,13 @@ def for_each_block(work: Callable[[Any], Any], blocks: Iterable[Any]) -> list[An
 
 
 def product(a: Any, b: Any) -> Any:
-    """a @ b. Large products of matrices are shared out over the cores, by rows or columns of the result."""
+    """a @ b. Large products of matrices are shared out over the cores, by rows or columns of the result, or by BLAS."""
     if _plain.on or a.ndim != 2 or b.ndim != 2:
         return a @ b
     if a.shape[1] == 1:
         return a * b  # the same, and several times faster than BLAS, which is made for longer sums
     n, m = a.shape[0], b.shape[1]
-    if THREADS == 1 or a.size * m < WORTH_IT or not isinstance(a, np.ndarray):
+    if THREADS == 1 or a.size * m < WORTH_IT or _blas.shares_out() or not isinstance(a, np.ndarray):
         return a @ b
     y = np.empty((n, m), np.result_type(a, b))
     step = -(-max(n, m) // THREADS)
@@ -183,28 +184,32 @@ def keep_freed_memory() -> None:
     np.empty(31 * 2**20, np.uint8)
 
 
-class _OneBlasThread:
-    """`with` this, BLAS computes on one thread. It may be entered by several threads at once."""
+class _Blas:
+    """The threads of the BLAS libraries in this process."""
 
     def __init__(self) -> None:
         self.libraries = ThreadpoolController().select(user_api="blas").lib_controllers
         self.lock = threading.Lock()
-        self.inside = 0
+        self.limits: list[int] = []  # one for each `with blas_threads(...)` that is open, in any thread
 
-    def __enter__(self) -> None:
+    @contextmanager
+    def threads(self, count: int) -> Iterator[None]:
+        """Inside the `with`, matrix products run on `count` threads; on fewer while anybody asks for fewer."""
         with self.lock:
-            if self.inside == 0:
+            if not self.limits:
                 self.before = [library.num_threads for library in self.libraries]
-                self._set([1] * len(self.libraries))
-            self.inside += 1
+            self.limits.append(count)
+            self._set()
+        try:
+            yield
+        finally:
+            with self.lock:
+                if count in self.limits:  # a fork in between forgets them
+                    self.limits.remove(count)
+                    self._set()
 
-    def __exit__(self, *exception: object) -> None:
-        with self.lock:
-            self.inside = max(0, self.inside - 1)  # it may have been reset by a fork in between
-            if self.inside == 0:
-                self._set(self.before)
-
-    def _set(self, counts: list[int]) -> None:
+    def _set(self) -> None:
+        counts = [min(self.limits)] * len(self.libraries) if self.limits else self.before
         for library, count in zip(self.libraries, counts, strict=True):
             # Newer versions of threadpoolctl let only the first thread that asks change OpenBLAS's setting, and
             # ignore all others in silence. Here the last thread to leave puts it back, and our lock keeps order.
@@ -212,17 +217,27 @@ class _OneBlasThread:
                 library.clear_controlling_thread(force=True)
             library.set_num_threads(count)
 
+    def shares_out(self) -> bool:
+        """Whether it was given several threads, so that it shares out products by itself."""
+        return bool(self.limits) and min(self.limits) > 1
 
-one_blas_thread = _OneBlasThread()
+    def after_fork(self) -> None:
+        """Put back what the parent had set."""
+        if self.limits:
+            self.limits = []
+            self._set()
+        self.lock = threading.Lock()
+
+
+_blas = _Blas()
+blas_threads = _blas.threads
 
 
 def _after_fork() -> None:
     """A forked process has none of its parent's threads, and a lock that one of them held would stay locked."""
     global _helpers
-    if one_blas_thread.inside:
-        one_blas_thread._set(one_blas_thread.before)
     _helpers = _Helpers()
-    one_blas_thread.lock, one_blas_thread.inside = threading.Lock(), 0
+    _blas.after_fork()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork

@@ -4,6 +4,7 @@ import copy
 import functools
 import math
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,11 @@ from minigan.checkpoint import load_checkpoint, save_checkpoint
 from minigan.checks import check_integer
 from minigan.data import DataLoader
 from minigan.models import dcgan_discriminator, dcgan_generator, mlp_discriminator, mlp_generator
-from minigan.nn import Module, Sequential
+from minigan.nn import Conv2d, ConvTranspose2d, Module, Sequential
 from minigan.nn.module import load_arrays
 from minigan.ops import concatenate
 from minigan.optim import Adam, Optimizer
-from minigan.parallel import one_blas_thread
+from minigan.parallel import THREADS, blas_threads
 from minigan.tensor import ShapeError, Tensor, no_grad
 
 
@@ -111,6 +112,13 @@ def generator_step(
     loss.backward()
     optimizer.step()
     return {"g_loss": loss}
+
+
+def suitable_threads(*networks: Module) -> AbstractContextManager[None]:
+    """Train inside this `with`: the cores go to convolutions, which share out the batch, or else to BLAS's products."""
+    modules = [module for network in networks for module in network.modules()]
+    convolutions = any(isinstance(module, Conv2d | ConvTranspose2d) for module in modules)
+    return blas_threads(1 if convolutions else THREADS)
 
 
 def update_average(average: Module, model: Module, decay: float) -> None:
@@ -209,7 +217,7 @@ class GAN:
         """One step of each player on a batch of real samples; returns the losses and D's mean beliefs."""
         config, game = self.config, losses.LOSSES[self.config.loss]
         players, noise = (self.generator, self.discriminator), (self.noise_dim, self.rng, self.one_hot(labels))
-        with one_blas_thread:
+        with suitable_threads(*players):
             figures = discriminator_step(
                 *players, self.d_optimizer, game, Tensor(real), *noise, penalty=config.gradient_penalty
             )

@@ -320,7 +320,7 @@ def test_for_each_block_keeps_the_order(monkeypatch, threads, count):
 @pytest.fixture
 def blas():
     """BLAS's libraries, with their number of threads at 2, on any machine."""
-    libraries = parallel.one_blas_thread.libraries
+    libraries = parallel._blas.libraries
     before = [library.num_threads for library in libraries]
     for library in libraries:
         library.set_num_threads(2)

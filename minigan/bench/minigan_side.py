@@ -7,7 +7,7 @@ import numpy as np
 from minigan import losses, nn, ops, train
 from minigan.bench.workloads import Layer, Op, Workload, batch, channels_last, operands, seconds_of, weights
 from minigan.optim import SGD, Adam, Optimizer
-from minigan.parallel import one_blas_thread
+from minigan.parallel import THREADS, blas_threads
 from minigan.tensor import Tensor, grad
 
 
@@ -64,7 +64,7 @@ class MiniganSide:
         noise = workload.noise[0]
         game = losses.wasserstein if workload.penalty else losses.non_saturating
         players = self.generator if len(workload.noise) == 1 else _Reshaped(self.generator), self.discriminator
-        with one_blas_thread:
+        with train.suitable_threads(*players):
             penalty = 10.0 if workload.penalty else 0.0
             figures = train.discriminator_step(*players, d_optimizer, game, self.real, noise, rng, penalty=penalty)
             if not workload.penalty:
@@ -105,7 +105,7 @@ def op_seconds(op: Op) -> dict[str, float]:
 
     y = forward()
     g = Tensor(channels_last(np.random.default_rng(1).standard_normal(y.shape).astype(np.float32)))
-    with one_blas_thread:
+    with blas_threads(THREADS if op.name == "linear" else 1):
         times = {"forward": seconds_of(forward)}
         for number, x in enumerate(tensors):
             times[f"gradient {number}"] = seconds_of(lambda x=x: grad(y, x, g))

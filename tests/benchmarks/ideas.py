@@ -79,7 +79,7 @@ def convolution():
         "... in blocks that stay in the cache": one_thread,
         f"... on {parallel.THREADS} threads": fast,
     }
-    with parallel.one_blas_thread:
+    with parallel.blas_threads(1):
         times = {name: [] for name in variants}
         for _ in range(15):
             for name, call in variants.items():

@@ -17,7 +17,7 @@ from minigan.data import DataLoader, load_mnist
 from minigan.metrics import frechet_distance
 from minigan.nn import Conv2d, Flatten, LeakyReLU, Linear, Sequential
 from minigan.optim import Adam
-from minigan.parallel import one_blas_thread
+from minigan.parallel import blas_threads
 from minigan.run import Run
 
 HELD_BACK = 10_000  # training images that the classifier does not see: the real digits to compare with
@@ -38,7 +38,7 @@ def train_classifier(images: np.ndarray, labels: np.ndarray) -> Sequential:
     for epoch in range(EPOCHS):
         optimizer.lr = 1e-3 * (1 - epoch / EPOCHS)
         for x, t in loader:
-            with one_blas_thread:
+            with blas_threads(1):
                 logits = classifier(x)
                 loss = (ops.logsumexp(logits, axis=1) - logits[np.arange(len(t)), t]).mean()
                 optimizer.zero_grad()
