@@ -2,13 +2,14 @@
 
 NumPy works on one core, except in matrix products, where its BLAS library starts threads of its own. NumPy and
 BLAS both let go of Python's global lock while they compute, so plain Python threads that each take some blocks of
-the batch keep all cores busy, with the copies and additions too. Meanwhile BLAS must stay on one thread per
-block, or the two kinds of threads would fight for the cores; its setting is put back afterwards. Networks without
-convolutions are little else than matrix products: there BLAS's threads, which wait busily for the next one, are faster.
+the batch keep all cores busy, with the copies and additions too. While they do, each must call BLAS on a single
+thread, or the two kinds of threads would fight for the cores; after the blocks, BLAS's old setting is put back.
+Networks without convolutions are little else than matrix products. For those BLAS's own threads are faster: they
+wait busily for the next product, where ours have to be woken.
 
-Two settings are read when minigan is imported: MINIGAN_THREADS=1 (or any number) limits the threads, MINIGAN_PLAIN=1
-switches everything here off: then each operation computes by its definition, in one piece. `with minigan.plain():` does
-so for a while, to see what the rest is worth. The results are the same up to rounding.
+Two settings are read when minigan is imported. MINIGAN_THREADS says how many threads to use. MINIGAN_PLAIN=1 switches
+our threads, blocks and shortcuts off; so does `with minigan.plain():` for a while, to see what they are worth. The
+results are the same up to rounding.
 """
 
 import functools
@@ -25,7 +26,7 @@ from threadpoolctl import ThreadpoolController
 
 
 def _cores() -> int:
-    """How many cores this process may use: what the system, a container's limit and MINIGAN_THREADS allow."""
+    """How many threads to use: MINIGAN_THREADS, or else the cores that the system and a container's limit allow."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text("ascii").split()  # "max 100000", or "150000 100000"
@@ -54,7 +55,7 @@ _plain = _Plain()
 
 @contextmanager
 def plain() -> Iterator[None]:
-    """Inside the `with`, every operation computes by its definition: no threads, no blocks, no shortcuts."""
+    """Inside the `with`, operations start no threads, cut nothing into blocks and take no shortcuts (BLAS may)."""
     before, _plain.on = _plain.on, True
     try:
         yield
@@ -63,17 +64,17 @@ def plain() -> Iterator[None]:
 
 
 def is_plain() -> bool:
-    """Whether operations are to compute by their definitions, in this thread."""
+    """Whether operations in this thread are to compute in the plain way."""
     return _plain.on
 
 
 class _Job:
-    """The share of the work that one helper thread does, and its results or its error."""
+    """The share of the work that one thread does, and its results or its error."""
 
     def __init__(self, work: Callable[[Any], Any], share: list[Any]) -> None:
         self.work, self.share, self.results = work, share, []
         self.error: BaseException | None = None
-        self.running = threading.Lock()  # held until the job is done
+        self.running = threading.Lock()  # held until the job is done: to wait for that is to acquire it
         self.running.acquire()
 
     def run(self) -> None:
@@ -117,7 +118,8 @@ _helpers = _Helpers()
 def for_each_block(work: Callable[[Any], Any], blocks: Iterable[Any]) -> list[Any]:
     """`[work(block) for block in blocks]`, with the blocks shared out over the cores.
 
-    The calls must not write to the same memory, nor call this function again. An error in any of them is raised here.
+    The calls must not write to the same memory, nor call this function (a helper would wait for jobs that only
+    helpers can do). An error in any of them is raised here.
     """
     blocks = list(blocks)
     if THREADS == 1 or len(blocks) <= 1 or _plain.on:
@@ -137,7 +139,10 @@ def for_each_block(work: Callable[[Any], Any], blocks: Iterable[Any]) -> list[An
 
 
 def product(a: Any, b: Any) -> Any:
-    """a @ b. Large products of matrices are shared out over the cores, by rows or columns of the result, or by BLAS."""
+    """a @ b. A large product of matrices is shared out over our threads, by rows or by columns of the result.
+
+    Inside `blas_threads(n)` with n > 1, that is left to BLAS; and for arrays that are not NumPy's, to their library.
+    """
     if _plain.on or a.ndim != 2 or b.ndim != 2:
         return a @ b
     if a.shape[1] == 1:
@@ -218,7 +223,7 @@ class _Blas:
             library.set_num_threads(count)
 
     def shares_out(self) -> bool:
-        """Whether it was given several threads, so that it shares out products by itself."""
+        """Whether a `with blas_threads(n)` is open, and none with 1: then products are left to BLAS."""
         return bool(self.limits) and min(self.limits) > 1
 
     def after_fork(self) -> None:

@@ -147,7 +147,7 @@ def is_recording() -> bool:
 def record(data: Any, *parents: tuple[Any, Derivative], casts: bool = False) -> Tensor:
     """The result of an operation: its value and, side by side, one (operand, derivative) per operand.
 
-    Operands that are plain numbers or arrays, or that need no gradient, are dropped from the record.
+    Operands that are None, plain numbers or arrays, or that need no gradient, are dropped from the record.
     Raises TypeError where float32 met float64, for nothing is upcast silently.
     """
     if isinstance(data, Tensor):

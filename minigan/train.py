@@ -115,7 +115,11 @@ def generator_step(
 
 
 def suitable_threads(*networks: Module) -> AbstractContextManager[None]:
-    """Train inside this `with`: the cores go to convolutions, which share out the batch, or else to BLAS's products."""
+    """Train inside this `with`. Which threads are faster depends on whether any network has convolutions.
+
+    If so, BLAS stays on one thread for the whole step, and our own threads share out convolutions and products: BLAS's
+    would wait busily between products and take the cores from ours. If not, BLAS gets all the threads.
+    """
     modules = [module for network in networks for module in network.modules()]
     convolutions = any(isinstance(module, Conv2d | ConvTranspose2d) for module in modules)
     return blas_threads(1 if convolutions else THREADS)

@@ -1,17 +1,22 @@
 """Convolution, transposed convolution and unfolding.
 
 A convolution layer is a dense layer that is applied to every patch of the image. So all of it rests on two
-array functions: `_patches` copies every patch into a row of a matrix, and `_add_patches` adds such rows back to
-the places that they came from, which is its derivative. Between them stands one matrix product.
+array functions and a matrix product. `_patches` copies every patch into a row of a matrix, and `_add_patches` adds
+such rows back to the places that they came from: the transpose of that copying, which carries gradients back.
+conv2d is `_patches`, then a product; conv_transpose2d is a product, then `_add_patches`; conv2d_weight multiplies
+patches by upstream gradients.
 
-The three operations close a triangle, each the derivative of the others:
+These three form a triangle: the derivatives of each are the other two (g is the gradient of the result on the left).
 
     y = conv2d(x, w)             to x: conv_transpose2d(g, w)    to w: conv2d_weight(x, g)
     x = conv_transpose2d(y, w)   to y: conv2d(g, w)              to w: conv2d_weight(g, y)
     w = conv2d_weight(x, y)      to x: conv_transpose2d(y, g)    to y: conv2d(x, g)
 
-Images have shape (N, C, H, W), as in PyTorch, but lie in memory channels last, as (N, H, W, C): then a row of
-patches multiplies straight into place, with no transposed copies (see Dumoulin and Visin, 2016, for the sizes).
+They are recorded operations too, so a gradient can be differentiated again, as often as you like.
+
+Images have shape (N, C, H, W), as in PyTorch, but results lie in memory channels last, as (N, H, W, C), and so do
+the layers' weights: then a product writes its result in the final order, with no transposed copies. For the sizes
+see Dumoulin and Visin (2016). `like=x` makes an array of the kind that x is: on a GPU, one of CuPy.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,15 +29,20 @@ from minigan.ops.shape import sum
 from minigan.parallel import for_each_block, is_plain
 from minigan.tensor import ShapeError, Tensor, op, record
 
-BLOCK = 256 * 1024  # floats in a block of patches: 1 MB in float32, so that a block stays in the cache
+BLOCK = 256 * 1024  # numbers in a block of patches: 1 MB in float32, which was measured to be fastest
 
 
 @op
 def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 1, padding: int = 0) -> Tensor:
-    """Slide each of the O kernels over the image: y[n,o,i,j] = sum_ckl x[n, c, s i + k - p, s j + l - p] w[o,c,k,l].
+    """Slide each of the O kernels over the image.
+
+        y[n,o,i,j] = b[o] + sum_ckl x[n, c, s i + k - p, s j + l - p] w[o,c,k,l]
+
+    s is the stride, p the padding, and x is 0 outside the image. So x[n,c,u,v] meets y[n,o,i,j] through w[o,c,k,l]
+    where u = s i + k - p and v = s j + l - p, and each derivative sums over all such places.
 
     x (N, C, H, W), weight (O, C, KH, KW), bias (O,)  ->  (N, O, OH, OW) with OH = (H + 2p - KH) // s + 1.
-    Raises ShapeError where the channels differ or the kernel is larger than the padded image.
+    Raises ShapeError where shapes, stride or padding do not fit.
     """
     _check(x, weight, bias, stride, padding, axes=(1, 0))
     _check_kernel(x.shape, weight.shape[2:], padding)
@@ -57,12 +67,13 @@ def conv_transpose2d(
     """The input gradient of conv2d as a layer of its own: every pixel stamps its kernel on the output.
 
     x (N, C, H, W), weight (C, O, KH, KW), bias (O,)  ->  (N, O, OH, OW), OH = (H - 1) s - 2p + KH + output_padding.
-    The output padding (0 <= it < stride) chooses among the sizes that conv2d would take to H.
+    With a stride s, conv2d maps s sizes of images to the same H, as // rounds down: output_padding, from 0 to s - 1,
+    chooses which of them OH is.
     """
     _check(x, weight, bias, stride, padding, axes=(0, 1))
     extra = (output_padding,) * 2 if isinstance(output_padding, int) else tuple(output_padding)
     if not all(0 <= e < stride for e in extra):
-        raise ShapeError(f"output_padding {output_padding} must be below the stride, {stride}")
+        raise ShapeError(f"output_padding must be from 0 to stride - 1 = {stride - 1}, not {output_padding}")
     size = [(x.shape[2 + i] - 1) * stride - 2 * padding + weight.shape[2 + i] + extra[i] for i in (0, 1)]
     if min(size) < 1:
         raise ShapeError(f"padding {padding} leaves no output")
@@ -83,7 +94,10 @@ def conv2d_weight(x: Tensor, y: Tensor, kernel: tuple[int, int], stride: int = 1
     _check_steps(stride, padding)
     _check_kernel(x.shape, kernel, padding)
     if y.shape != (len(x), y.shape[1], *_output_size(x.shape, kernel, stride, padding)):
-        raise ShapeError(f"y {y.shape} is not what conv2d gives for the image {x.shape} and a kernel {kernel}")
+        raise ShapeError(
+            f"y {y.shape} is not what conv2d gives for the image {x.shape}, kernel {kernel}, stride {stride} and "
+            f"padding {padding}"
+        )
     left_over = _left_over(x.shape, kernel, stride, padding)
     return record(
         _conv_weight(x.data, y.data, kernel, stride, padding),
@@ -96,7 +110,7 @@ def conv2d_weight(x: Tensor, y: Tensor, kernel: tuple[int, int], stride: int = 1
 def unfold(x: Tensor, kernel_size: int, stride: int = 1, padding: int = 0) -> Tensor:
     """Every patch of the image as a column: x (N, C, H, W) -> (N, C K K, L), L = OH OW patches.
 
-    A pixel that lies in several patches gets the gradients of all its copies.
+    A pixel that lies in several patches gets the sum of its copies' gradients.
     """
     _check_steps(stride, padding)
     _check_kernel(x.shape, (kernel_size, kernel_size), padding)
@@ -118,24 +132,27 @@ def fold(columns: Tensor, size: tuple[int, int], kernel_size: int, stride: int =
     _check_kernel((n, 1, *size), (kernel_size, kernel_size), padding)
     c, kernel = ckk // kernel_size**2, (kernel_size, kernel_size)
     oh, ow = _output_size((n, c, *size), kernel, stride, padding)
+    if columns.shape[1:] != (c * kernel_size**2, oh * ow):
+        raise ShapeError(f"{columns.shape} are not patches of images of {size}: they must be (N, C K K, {oh * ow})")
     rows = columns.data.reshape(n, c, *kernel, oh, ow).transpose(0, 4, 5, 2, 3, 1)  # (N, OH, OW, KH, KW, C)
     images = np.zeros((n, size[0] + 2 * padding, size[1] + 2 * padding, c), rows.dtype, like=rows)
     _add_patches(images, rows, stride)
     return record(_crop(images, padding), (columns, lambda g, y: unfold(g, kernel_size, stride, padding)))
 
 
-# --- the array functions under the operations; images are channels last here, (N, H, W, C) ------------------
+# --- the array functions under the operations. The first three take and return (N, C, H, W); whatever is called
+# `images` is channels last, (N, H, W, C) ---------------------------------------------------------------------
 
 
 def _conv(x: Any, weight: Any, bias: Tensor | None, stride: int, padding: int) -> Any:
-    """One product of the patches, (N OH OW, KH KW C), with the kernels as a matrix, (KH KW C, O)."""
+    """For each block of images: its patches (N OH OW, KH KW C) @ the kernels (KH KW C, O)."""
     n, (o, c, kh, kw) = len(x), weight.shape
     oh, ow = _output_size(x.shape, (kh, kw), stride, padding)
     images, kernels = _pad(_channels_last(x), padding), weight.transpose(0, 2, 3, 1).reshape(o, -1).T
     y = np.empty((n, oh, ow, o), x.dtype, like=x)
 
     def work(block: slice) -> None:
-        np.matmul(_patches(images[block], (kh, kw), stride), kernels, out=y[block].reshape(-1, o))
+        np.matmul(_patches(images[block], (kh, kw), stride), kernels, out=y[block].reshape(-1, o))  # a view of y
         if bias is not None:
             y[block] += bias.data
 
@@ -144,7 +161,10 @@ def _conv(x: Any, weight: Any, bias: Tensor | None, stride: int, padding: int) -
 
 
 def _conv_transpose(y: Any, weight: Any, bias: Tensor | None, stride: int, padding: int, size: Sequence[int]) -> Any:
-    """Each pixel of y times the kernels, (N OH OW, O) (O, KH KW C), gives patches; add them up."""
+    """Pixels (N OH OW, O) @ kernels (O, KH KW C) are patches; add them up.
+
+    Named as in conv2d, whose input gradient this is: y (N, O, OH, OW) comes in, (N, C, *size) goes out.
+    """
     n, o, oh, ow = y.shape
     _, c, kh, kw = weight.shape
     rows, kernels = _channels_last(y), weight.transpose(0, 2, 3, 1).reshape(o, -1)
@@ -161,7 +181,7 @@ def _conv_transpose(y: Any, weight: Any, bias: Tensor | None, stride: int, paddi
 
 
 def _conv_weight(x: Any, y: Any, kernel: tuple[int, int], stride: int, padding: int) -> Any:
-    """Patches against upstream gradients, (O, N OH OW) (N OH OW, KH KW C), summed over all positions."""
+    """Upstream gradients (O, N OH OW) @ patches (N OH OW, KH KW C): a sum over all images and positions."""
     n, o, oh, ow = y.shape
     c = x.shape[1]
     images, rows = _pad(_channels_last(x), padding), _channels_last(y)
@@ -176,7 +196,8 @@ def _conv_weight(x: Any, y: Any, kernel: tuple[int, int], stride: int, padding: 
 
 def _patches(images: Any, kernel: tuple[int, int], stride: int) -> Any:
     """Every patch of (N, H, W, C) as a row: (N OH OW, KH KW C)."""
-    windows = np.lib.stride_tricks.sliding_window_view(images, kernel, axis=(1, 2))  # (N, H', W', C, KH, KW), a view
+    windows = np.lib.stride_tricks.sliding_window_view(images, kernel, axis=(1, 2))  # at stride 1: a view with
+    # axes (N, H - KH + 1, W - KW + 1, C, KH, KW)
     windows = windows[:, ::stride, ::stride].transpose(0, 1, 2, 4, 5, 3)  # (N, OH, OW, KH, KW, C)
     return windows.reshape(-1, kernel[0] * kernel[1] * images.shape[3])  # the copy happens here
 
@@ -184,22 +205,30 @@ def _patches(images: Any, kernel: tuple[int, int], stride: int) -> Any:
 def _add_patches(images: Any, patches: Any, stride: int) -> None:
     """Add patches (N, OH, OW, KH, KW, C) to the places in images (N, H, W, C) that they were cut from.
 
-    Pixel (k, l) of patch (i, j) belongs at (s i + k, s j + l). For one (k, l) no two patches overlap, so each
-    pixel of the kernel is one addition of shifted images, with a step of s. Nor do they for a square of s x s pixels
-    of the kernel, which lie side by side: where all divides into such squares there are fewer, longer additions.
+    Pixel (k, m) of patch (i, j) belongs at (s i + k, s j + m). For one (k, m), different patches go to different
+    places, so one addition does all of them, with a step of s.
     """
-    n, oh, ow, kh, kw, c = patches.shape
-    s = stride if kh % stride == kw % stride == images.shape[1] % stride == images.shape[2] % stride == 0 else 1
-    if s > 1 and c > 1 and not is_plain():
-        squares = images.reshape(n, images.shape[1] // s, s, images.shape[2] // s, s * c)
-        parts = patches.reshape(n, oh, ow, kh // s, s, kw // s, s * c)
-        for k in range(kh // s):
-            for m in range(kw // s):
-                squares[:, k : k + oh, :, m : m + ow] += parts[:, :, :, k, :, m].transpose(0, 1, 3, 2, 4)
+    _, oh, ow, kh, kw, c = patches.shape
+    if stride > 1 and c > 1 and not is_plain() and all(size % stride == 0 for size in (kh, kw, *images.shape[1:3])):
+        _add_squares(images, patches, stride)  # with one channel it would not be faster
         return
     for k in range(kh):
         for m in range(kw):
             images[:, k : k + oh * stride : stride, m : m + ow * stride : stride] += patches[:, :, :, k, m]
+
+
+def _add_squares(images: Any, patches: Any, s: int) -> None:
+    """`_add_patches` in fewer, longer additions, where the stride s divides the sizes of kernel and images.
+
+    Cut both into squares of s x s pixels. With k = s k' + a, the row s i + k is row a of square i + k': so a whole
+    square (k', m') of the kernel goes to whole squares of the image, in one addition.
+    """
+    n, oh, ow, kh, kw, c = patches.shape
+    squares = images.reshape(n, images.shape[1] // s, s, images.shape[2] // s, s * c)  # a view: images has no gaps
+    parts = patches.reshape(n, oh, ow, kh // s, s, kw // s, s * c)
+    for k in range(kh // s):
+        for m in range(kw // s):
+            squares[:, k : k + oh, :, m : m + ow] += parts[:, :, :, k, :, m].transpose(0, 1, 3, 2, 4)
 
 
 def _pad(images: Any, padding: int) -> Any:
@@ -215,11 +244,11 @@ def _pad(images: Any, padding: int) -> Any:
 def _crop(images: Any, padding: int) -> Any:
     """Padded images (N, H, W, C) -> (N, C, H, W) without the padding: undoes `_pad` and `_channels_last`."""
     h, w = images.shape[1:3]
-    return _channels_first(images[:, padding : h - padding, padding : w - padding])
+    return _channels_first(images[:, padding : h - padding, padding : w - padding])  # :-padding fails for 0
 
 
 def _blocks(n: int, floats_per_image: int) -> Iterator[slice]:
-    """Slices over the batch whose patches fill about one BLOCK."""
+    """Slices over the batch whose patches fill at most one BLOCK, but of one image at least; if plain, one slice."""
     step = max(1, n if is_plain() else BLOCK // max(1, floats_per_image))
     return (slice(start, start + step) for start in range(0, n, step))
 
@@ -233,7 +262,7 @@ def _channels_first(x: Any) -> Any:
     return x.transpose(0, 3, 1, 2)
 
 
-# --- sizes, and the sentences for what does not fit ----------------------------------------------------------
+# --- sizes, and the checks of what was given -----------------------------------------------------------------
 
 
 def _output_size(shape: tuple[int, ...], kernel: Sequence[int], stride: int, padding: int) -> tuple[int, int]:
@@ -264,7 +293,9 @@ def _check(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding:
 
 def _check_steps(stride: int, padding: int) -> None:
     if not (isinstance(stride, int) and isinstance(padding, int)) or stride < 1 or padding < 0:
-        raise ShapeError(f"stride {stride} must be an integer of 1 or more, and padding {padding} of 0 or more")
+        raise ShapeError(
+            f"stride must be an integer of 1 or more and padding one of 0 or more, not {stride}, {padding}"
+        )
 
 
 def _check_kernel(shape: tuple[int, ...], kernel: Sequence[int], padding: int) -> None:
