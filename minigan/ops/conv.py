@@ -293,9 +293,7 @@ def _check(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding:
 
 def _check_steps(stride: int, padding: int) -> None:
     if not (isinstance(stride, int) and isinstance(padding, int)) or stride < 1 or padding < 0:
-        raise ShapeError(
-            f"stride must be an integer of 1 or more and padding one of 0 or more, not {stride}, {padding}"
-        )
+        raise ShapeError(f"stride {stride} and padding {padding} must be integers, of at least 1 and of at least 0")
 
 
 def _check_kernel(shape: tuple[int, ...], kernel: Sequence[int], padding: int) -> None:
