@@ -399,12 +399,12 @@ BAD = {
     ),
     "conv_transpose2d, output_padding": (
         lambda: ops.conv_transpose2d(tensor(*IMAGE), tensor(*TURNED), None, 2, 1, 2),
-        "output_padding 2",
+        "from 0 to stride - 1 = 1, not 2",
         "stride, 2",
     ),
     "conv_transpose2d, negative output_padding": (
         lambda: ops.conv_transpose2d(tensor(*IMAGE), tensor(*TURNED), None, 2, 1, -1),
-        "output_padding -1",
+        "not -1",
     ),
     "conv_transpose2d, all padding": (
         lambda: ops.conv_transpose2d(tensor(2, 3, 1, 1), tensor(*TURNED), None, 1, 2),
