@@ -3,31 +3,47 @@
 The rest of the source reads as plain NumPy. NumPy's functions hand the work to whatever library made the
 array that they are given (NEP 13 and NEP 18), so the arrays decide where it runs, and this is the only file
 that knows that CuPy exists.
+
+On a GPU each array operation is a *launch*, which takes Python longer to start than a small one takes to run. So
+the second half of this file has kernels that do several operations in one launch. Each is a line of C for one
+element, and says which NumPy code it equals; the tests hold the two equal.
 """
 
+import functools
+import os
 from typing import Any
 
 import numpy as np
 
-_device = "cpu"
+DEVICES = ("cpu", "cuda")
+
+_device = os.environ.get("MINIGAN_DEVICE") or "cpu"  # checked at the first tensor, where an error can be shown
 
 
 def use(device: str) -> None:
     """Make new tensors live on `device`: "cpu" or "cuda". Call it before a model is built.
 
+    The environment variable MINIGAN_DEVICE sets what a program starts with.
     Raises ValueError for another name and RuntimeError where CuPy or a GPU is missing.
     """
     global _device
-    if device not in ("cpu", "cuda"):
-        raise ValueError(f"unknown device {device!r}: choose 'cpu' or 'cuda'")
-    if device == "cuda":
-        _import_cupy()
+    _check(device)
     _device = device
+
+
+def device() -> str:
+    """Where new tensors live: "cpu" or "cuda"."""
+    return _device
 
 
 def asarray(data: Any, dtype: Any = None) -> Any:
     """`data` as an array on the current device (no copy where it is one already)."""
-    return np.asarray(data, dtype) if _device == "cpu" else _import_cupy().asarray(data, dtype)
+    if _device == "cpu":
+        if not isinstance(data, np.ndarray) and hasattr(data, "get"):  # made before a change of the device
+            raise TypeError('the array is on the GPU, but the device is "cpu": choose one before a model is built')
+        return np.asarray(data, dtype)
+    _check(_device)
+    return _cupy().asarray(data, dtype)
 
 
 def to_numpy(array: Any) -> np.ndarray:
@@ -35,16 +51,160 @@ def to_numpy(array: Any) -> np.ndarray:
     return array if isinstance(array, np.ndarray) else array.get()
 
 
-def _import_cupy() -> Any:
-    try:
-        import cupy
+def add_at(array: Any, index: Any, values: Any) -> None:
+    """`np.add.at`: array[index] += values, where an element that is named twice gets both values."""
+    (_cupy() if on_gpu(array) else np).add.at(array, index, values)
 
-        cupy.cuda.runtime.getDeviceCount()
+
+def on_gpu(array: Any) -> bool:
+    """Whether `array` is one of CuPy's."""
+    return not isinstance(array, np.ndarray)
+
+
+def describe() -> list[str]:
+    """What CuPy, its driver and the GPU are; or one line that says what is missing and what to do."""
+    try:
+        _check("cuda")
+    except RuntimeError as error:
+        return [f"GPU     none: {error}"]
+    runtime = _cupy().cuda.runtime
+    properties = runtime.getDeviceProperties(0)
+    version = ".".join(str(part) for part in divmod(runtime.driverGetVersion() // 10, 100))
+    return [
+        f"CuPy    {_cupy().__version__}, with a driver for CUDA {version}",
+        f"GPU     {properties['name'].decode()}, {properties['totalGlobalMem'] / 2**30:.0f} GiB of memory",
+    ]
+
+
+@functools.cache
+def _check(name: str) -> None:
+    """Raise an error that says what to do, unless the device is there."""
+    if name not in DEVICES:
+        raise ValueError(f"unknown device {name!r}: choose 'cpu' or 'cuda'")
+    if name == "cpu":
+        return
+    try:
+        _cupy().cuda.runtime.getDeviceCount()
     except ImportError:
         raise RuntimeError(
-            "device 'cuda' needs CuPy, which is not installed: run `pip install cupy-cuda12x` "
-            "(or cupy-cuda13x), or use device 'cpu'"
+            "device 'cuda' needs CuPy, which is not installed: run `pip install 'minigan[cuda12]'` "
+            "(or 'minigan[cuda13]', for newer drivers), or use device 'cpu'"
         ) from None
     except Exception as error:  # CuPy is there, but no driver or no GPU
-        raise RuntimeError(f"device 'cuda' finds no usable GPU ({error}): use device 'cpu'") from None
+        raise RuntimeError(
+            f"device 'cuda' finds no usable GPU ({error}): install NVIDIA's driver, or use device 'cpu'"
+        ) from None
+
+
+@functools.cache
+def _cupy() -> Any:
+    import cupy
+
     return cupy
+
+
+# --- kernels: several operations in one launch. T is float or double, whatever the arrays hold --------------
+
+
+@functools.cache
+def _kernel(inputs: str, outputs: str, operation: str, name: str) -> Any:
+    return _cupy().ElementwiseKernel(inputs, outputs, operation, name)
+
+
+@functools.cache
+def _sum_kernel(inputs: str, term: str, name: str) -> Any:
+    return _cupy().ReductionKernel(inputs, "T y", term, "a + b", "y = a", "0", name)
+
+
+def leaky_relu(x: Any, slope: float) -> Any:
+    """`np.maximum(x, slope * x)`."""
+    kernel = _kernel("T x, T slope", "T y", "y = x > 0 ? x : slope * x", "leaky_relu")
+    return kernel(x, slope, np.empty_like(x))
+
+
+def leaky_relu_to_x(x: Any, g: Any, slope: float) -> Any:
+    """`g * np.where(x > 0, 1, slope)`."""
+    kernel = _kernel("T x, T g, T slope", "T y", "y = x > 0 ? g : slope * g", "leaky_relu_to_x")
+    return kernel(x, g, slope, np.empty_like(x))
+
+
+def blend(mean: Any, x: Any, decay: float) -> None:
+    """`mean[...] = decay * mean + (1 - decay) * x`."""
+    kernel = _kernel("T x, T decay", "T mean", "mean = decay * mean + (1 - decay) * x", "blend")
+    kernel(x, decay, mean)
+
+
+def adam(theta: Any, g: Any, m: Any, v: Any, b1: float, b2: float, rate: float, eps: float) -> None:
+    """`m[...] = b1 m + (1 - b1) g`, `v[...] = b2 v + (1 - b2) g g`, `theta -= rate m / (sqrt v + eps)`."""
+    kernel = _kernel(
+        "T g, T b1, T b2, T rate, T eps",
+        "T theta, T m, T v",
+        """
+        m = b1 * m + (1 - b1) * g;
+        v = b2 * v + (1 - b2) * g * g;
+        theta -= rate * m / (sqrt(v) + eps);
+        """,
+        "adam",
+    )
+    kernel(g, b1, b2, rate, eps, theta, m, v)
+
+
+def channel_sum(rows: Any, other: Any = None) -> Any:
+    """`rows.sum(0)` for rows (M, C) -> (C,), or `(rows * other).sum(0)`."""
+    if other is None:
+        return rows.sum(axis=0)
+    return _sum_kernel("T x, T z", "x * z", "sum_of_products")(rows, other, axis=0)
+
+
+def batch_norm(x: Any, weight: Any, bias: Any, eps: float) -> tuple[Any, Any, Any]:
+    """For x (M, C): y, the means and the variances, as in `ops/norm.py`, in three launches."""
+    mu = x.mean(axis=0)
+    variance = _sum_kernel("T x, T mu, T m", "(x - mu) * (x - mu) / m", "variance")(x, mu, float(len(x)), axis=0)
+    kernel = _kernel(
+        "T x, T mu, T variance, T weight, T bias, T eps",
+        "T y",
+        "y = (x - mu) / sqrt(variance + eps) * weight + bias",
+        "batch_norm",
+    )
+    return kernel(x, mu, variance, weight, bias, eps, np.empty_like(x)), mu, variance
+
+
+def batch_norm_to_x(g: Any, x: Any, mu: Any, inv_sigma: Any, weight: Any) -> Any:
+    """dL/dx for g and x (M, C), as in `ops/norm.py`, in three launches."""
+    g_sum = g.sum(axis=0)
+    gx_sum = _sum_kernel("T g, T x, T mu", "g * (x - mu)", "sum_of_g_centred")(g, x, mu, axis=0)
+    kernel = _kernel(
+        "T g, T x, T mu, T inv_sigma, T weight, T g_sum, T gx_sum, T m",
+        "T y",
+        "y = weight * inv_sigma * (g - g_sum / m - (x - mu) * inv_sigma * inv_sigma * gx_sum / m)",
+        "batch_norm_to_x",
+    )
+    return kernel(g, x, mu, inv_sigma, weight, g_sum, gx_sum, float(len(x)), np.empty_like(x))
+
+
+def add_patches(images: Any, patches: Any, stride: int) -> None:
+    """The loops of `_add_patches` in `ops/conv.py`, the other way round: every pixel gathers what is its own.
+
+    Pixel (u, v) is at (k, l) in patch (i, j) where u = s i + k and v = s j + l. Nobody else writes to it, so that the
+    sum has one order: two runs give identical bytes.
+    """
+    _, oh, ow, kh, kw, c = patches.shape
+    _, h, w, _ = images.shape
+    kernel = _kernel(
+        "raw T patches, int64 s, int64 oh, int64 ow, int64 kh, int64 kw, int64 h, int64 w, int64 c",
+        "T image",
+        """
+        long long channel = i % c, v = i / c % w, u = i / c / w % h, n = i / c / w / h;
+        for (long long k = u % s; k < kh && k <= u; k += s) {
+            long long row = (u - k) / s;
+            if (row >= oh) continue;
+            for (long long l = v % s; l < kw && l <= v; l += s) {
+                long long column = (v - l) / s;
+                if (column >= ow) continue;
+                image += patches[((((n * oh + row) * ow + column) * kh + k) * kw + l) * c + channel];
+            }
+        }
+        """,
+        "add_patches",
+    )
+    kernel(np.ascontiguousarray(patches, like=patches), stride, oh, ow, kh, kw, h, w, c, images)

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from minigan import backend
 from minigan.checks import check_number
 from minigan.nn import Parameter
-from minigan.parallel import in_blocks, keep_freed_memory
+from minigan.parallel import in_blocks, keep_freed_memory, use_kernels
 from minigan.tensor import Tensor
 
 
@@ -127,6 +128,9 @@ class Adam(Optimizer):
         """
         b1, b2 = self.betas
         root = (1 - b2**self.steps) ** 0.5
+        if use_kernels(theta):
+            backend.adam(theta, g, m, v, b1, b2, self.lr * root / (1 - b1**self.steps), self.eps * root)
+            return
         step = g * (1 - b1)
         m *= b1
         m += step

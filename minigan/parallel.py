@@ -24,6 +24,8 @@ from typing import Any
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from minigan import backend
+
 
 def _cores() -> int:
     """How many threads to use: MINIGAN_THREADS, or else the cores that the system and a container's limit allow."""
@@ -66,6 +68,11 @@ def plain() -> Iterator[None]:
 def is_plain() -> bool:
     """Whether operations in this thread are to compute in the plain way."""
     return _plain.on
+
+
+def use_kernels(array: Any) -> bool:
+    """Whether to compute with the kernels in `backend.py`, several operations in one launch: on a GPU, unless plain."""
+    return backend.on_gpu(array) and not _plain.on
 
 
 class _Job:
@@ -148,7 +155,7 @@ def product(a: Any, b: Any) -> Any:
     if a.shape[1] == 1:
         return a * b  # the same, and several times faster than BLAS, which is made for longer sums
     n, m = a.shape[0], b.shape[1]
-    if THREADS == 1 or a.size * m < WORTH_IT or _blas.shares_out() or not isinstance(a, np.ndarray):
+    if THREADS == 1 or a.size * m < WORTH_IT or _blas.shares_out() or backend.on_gpu(a):
         return a @ b
     y = np.empty((n, m), np.result_type(a, b))
     step = -(-max(n, m) // THREADS)
@@ -167,7 +174,7 @@ def in_blocks(work: Callable[..., None], *arrays: Any) -> None:
     from memory and back for each. The parts are one-dimensional, in the order in which the first array lies in memory.
     """
     first = arrays[0]
-    if first.size <= BLOCK or _plain.on:
+    if first.size <= BLOCK or _plain.on or backend.on_gpu(first):
         work(*arrays)
         return
     order = sorted(range(first.ndim), key=lambda axis: -first.strides[axis])

@@ -25,8 +25,9 @@ from typing import Any
 
 import numpy as np
 
+from minigan import backend
 from minigan.ops.shape import sum
-from minigan.parallel import for_each_block, is_plain
+from minigan.parallel import for_each_block, is_plain, use_kernels
 from minigan.tensor import ShapeError, Tensor, op, record
 
 BLOCK = 256 * 1024  # numbers in a block of patches: 1 MB in float32, which was measured to be fastest
@@ -156,7 +157,7 @@ def _conv(x: Any, weight: Any, bias: Tensor | None, stride: int, padding: int) -
         if bias is not None:
             y[block] += bias.data
 
-    for_each_block(work, _blocks(n, oh * ow * kh * kw * c))
+    for_each_block(work, _blocks(y, oh * ow * kh * kw * c))
     return _channels_first(y)
 
 
@@ -176,21 +177,21 @@ def _conv_transpose(y: Any, weight: Any, bias: Tensor | None, stride: int, paddi
         if bias is not None:
             images[block] += bias.data
 
-    for_each_block(work, _blocks(n, oh * ow * kh * kw * c))
+    for_each_block(work, _blocks(images, oh * ow * kh * kw * c))
     return _crop(images, padding)
 
 
 def _conv_weight(x: Any, y: Any, kernel: tuple[int, int], stride: int, padding: int) -> Any:
     """Upstream gradients (O, N OH OW) @ patches (N OH OW, KH KW C): a sum over all images and positions."""
-    n, o, oh, ow = y.shape
+    _, o, oh, ow = y.shape
     c = x.shape[1]
     images, rows = _pad(_channels_last(x), padding), _channels_last(y)
 
     def work(block: slice) -> Any:
         return rows[block].reshape(-1, o).T @ _patches(images[block], kernel, stride)
 
-    shares = for_each_block(work, _blocks(n, oh * ow * kernel[0] * kernel[1] * c))
-    weight = reduce(np.add, shares, np.zeros((o, kernel[0] * kernel[1] * c), x.dtype, like=x))
+    shares = for_each_block(work, _blocks(images, oh * ow * kernel[0] * kernel[1] * c))
+    weight = reduce(np.add, shares) if shares else np.zeros((o, kernel[0] * kernel[1] * c), x.dtype, like=x)
     return weight.reshape(o, *kernel, c).transpose(0, 3, 1, 2)
 
 
@@ -209,6 +210,9 @@ def _add_patches(images: Any, patches: Any, stride: int) -> None:
     places, so one addition does all of them, with a step of s.
     """
     _, oh, ow, kh, kw, c = patches.shape
+    if use_kernels(images):
+        backend.add_patches(images, patches, stride)
+        return
     if stride > 1 and c > 1 and not is_plain() and all(size % stride == 0 for size in (kh, kw, *images.shape[1:3])):
         _add_squares(images, patches, stride)  # with one channel it would not be faster
         return
@@ -247,15 +251,16 @@ def _crop(images: Any, padding: int) -> Any:
     return _channels_first(images[:, padding : h - padding, padding : w - padding])  # :-padding fails for 0
 
 
-def _blocks(n: int, floats_per_image: int) -> Iterator[slice]:
-    """Slices over the batch whose patches fill at most one BLOCK, but of one image at least; if plain, one slice."""
-    step = max(1, n if is_plain() else BLOCK // max(1, floats_per_image))
+def _blocks(images: Any, floats_per_image: int) -> Iterator[slice]:
+    """Slices over the batch whose patches fill at most one BLOCK, but of one image at least; plain or on a GPU, one."""
+    n = len(images)
+    step = max(1, n if is_plain() or backend.on_gpu(images) else BLOCK // max(1, floats_per_image))
     return (slice(start, start + step) for start in range(0, n, step))
 
 
 def _channels_last(x: Any) -> Any:
     """(N, C, H, W) -> (N, H, W, C), contiguous; costs nothing where memory already lies that way."""
-    return np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+    return np.ascontiguousarray(x.transpose(0, 2, 3, 1), like=x)
 
 
 def _channels_first(x: Any) -> Any:

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from minigan import backend
 from minigan.ops.shape import Axis, sum, unbroadcast, with_axes
-from minigan.parallel import is_plain
+from minigan.parallel import is_plain, use_kernels
 from minigan.tensor import Tensor, is_recording, op, record
 
 
@@ -88,11 +89,11 @@ def power(a: Any, b: Any) -> Tensor:
     def to_a(g: Tensor, y: Tensor) -> Tensor:
         if isinstance(b, float) and b == 0:
             return g * 0.0  # a^0 is constant; the formula would give 0 * a^-1, which is NaN at a = 0
-        base = where(np.equal(value(b), 0), 1.0, a)  # 0 * 1 instead of 0 * a^-1
+        base = where(b.data == 0, 1.0, a) if isinstance(b, Tensor) else a  # 0 * 1 instead of 0 * a^-1
         return unbroadcast(g * b * power(base, b - 1), a)
 
     def to_b(g: Tensor, y: Tensor) -> Tensor:
-        base = where(np.equal(value(a), 0), 1.0, a) if isinstance(a, Tensor) else Tensor(a or 1.0, dtype=b.dtype)
+        base = where(a.data == 0, 1.0, a) if isinstance(a, Tensor) else Tensor(a or 1.0, dtype=b.dtype)
         return unbroadcast(g * y * log(base), b)
 
     return record(value(a) ** value(b), (a, to_a), (b, to_b))
@@ -171,6 +172,8 @@ def leaky_relu(x: Tensor, slope: float = 0.01) -> Tensor:
     slope = float(slope)
 
     def to_x(g: Tensor, y: Tensor) -> Tensor:
+        if use_kernels(x.data) and not is_recording():
+            return Tensor(backend.leaky_relu_to_x(x.data, g.data, slope))
         mask = (x.data > 0).astype(x.dtype)  # 1 or 0
         if slope:
             mask *= 1 - slope
@@ -180,6 +183,8 @@ def leaky_relu(x: Tensor, slope: float = 0.01) -> Tensor:
         mask *= g.data  # in place: nobody else holds the mask
         return Tensor(mask)
 
+    if use_kernels(x.data):
+        return record(backend.leaky_relu(x.data, slope), (x, to_x))
     if slope == 0:
         return record(np.maximum(x.data, 0), (x, to_x))
     y = x.data * slope
@@ -216,7 +221,7 @@ def _pick(choose: Any, a: Any, b: Any) -> Tensor:
 def where(condition: Any, a: Any, b: Any) -> Tensor:
     """Gives a where the condition holds, else b. Each gets the gradient where it was taken; the condition, none."""
     a, b = operands(a, b)
-    condition = np.asarray(value(condition)) != 0
+    condition = backend.asarray(value(condition)) != 0
     data = np.where(condition, value(a), value(b))
     return record(
         data,

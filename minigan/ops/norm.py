@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 
+from minigan import backend
 from minigan.ops.math import mean, sqrt
 from minigan.ops.shape import reshape, sum
-from minigan.parallel import is_plain
+from minigan.parallel import is_plain, use_kernels
 from minigan.tensor import ShapeError, Tensor, is_recording, op, record
 
 
@@ -28,17 +29,15 @@ def batch_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> tu
     """
     _check(x, weight, bias)
     eps = float(eps)
-    rows = _rows(x.data)  # (M, C)
-    mu = _channel_sum(rows) / len(rows)
-    centred = rows - mu
-    variance = _channel_sum(centred, centred) / len(rows)
+    forward, fast_to_x = (
+        (backend.batch_norm, backend.batch_norm_to_x) if use_kernels(x.data) else (_forward, _fast_to_x)
+    )
+    rows, mu, variance = forward(_rows(x.data), weight.data, bias.data, eps)  # (M, C), (C,), (C,)
     inv_sigma = 1 / np.sqrt(variance + eps)
-    centred *= inv_sigma * weight.data
-    centred += bias.data
 
     def to_x(g: Tensor, y: Tensor) -> Tensor:
         if not (is_recording() or is_plain()):
-            return Tensor(_images(_fast_to_x(_rows(g.data), _rows(x.data), mu, inv_sigma, weight.data), x.shape))
+            return Tensor(_images(fast_to_x(_rows(g.data), _rows(x.data), mu, inv_sigma, weight.data), x.shape))
         x_hat, sigma = _normalise(x, eps)
         h = g * _per_channel(weight, x)
         axes = _batch_axes(x)
@@ -52,7 +51,17 @@ def batch_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> tu
     def to_bias(g: Tensor, y: Tensor) -> Tensor:
         return sum(g, _batch_axes(x)) if is_recording() or is_plain() else Tensor(_channel_sum(_rows(g.data)))
 
-    y = record(_images(centred, x.shape), (x, to_x), (weight, to_weight), (bias, to_bias))
+    y = record(_images(rows, x.shape), (x, to_x), (weight, to_weight), (bias, to_bias))
+    return y, mu, variance
+
+
+def _forward(x: Any, weight: Any, bias: Any, eps: float) -> tuple[Any, Any, Any]:
+    """On rows (M, C): y, mu and the variance."""
+    mu = _channel_sum(x) / len(x)
+    y = x - mu
+    variance = _channel_sum(y, y) / len(x)
+    y *= 1 / np.sqrt(variance + eps) * weight
+    y += bias
     return y, mu, variance
 
 
@@ -81,6 +90,8 @@ def _fast_to_x(g: Any, x: Any, mu: Any, inv_sigma: Any, weight: Any) -> Any:
 
 def _channel_sum(rows: Any, other: Any = None) -> Any:
     """Sum over rows (M, C) -> (C,), or the sum of rows * other. Both are 2 to 3 times faster than .sum(axis=0)."""
+    if use_kernels(rows):
+        return backend.channel_sum(rows, other)
     if other is not None:
         return np.einsum("mc,mc->c", rows, other)
     return np.ones(len(rows), rows.dtype, like=rows) @ rows
@@ -88,7 +99,7 @@ def _channel_sum(rows: Any, other: Any = None) -> Any:
 
 def _rows(x: Any) -> Any:
     """(N, C) or (N, C, H, W) -> (M, C), one row per pixel; no copy where memory lies channels last."""
-    return np.ascontiguousarray(np.moveaxis(x, 1, -1)).reshape(-1, x.shape[1])
+    return np.ascontiguousarray(np.moveaxis(x, 1, -1), like=x).reshape(-1, x.shape[1])
 
 
 def _images(rows: Any, shape: tuple[int, ...]) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from minigan import backend
 from minigan.tensor import ShapeError, Tensor, op, record
 
 Axis = int | tuple[int, ...] | None
@@ -96,5 +97,5 @@ def _put_back(g: Tensor, index: Any, shape: tuple[int, ...]) -> Tensor:
     if all(part is None or part is Ellipsis or isinstance(part, int | slice) for part in parts):
         x[index] = g.data  # slices pick every element at most once
     else:
-        np.add.at(x, index, g.data)
+        backend.add_at(x, index, g.data)
     return record(x, (g, lambda gg, y: getitem(gg, index)))
