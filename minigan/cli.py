@@ -1,4 +1,4 @@
-"""The command line: `minigan train`, `sample`, `exercise` and `bench`.
+"""The command line: `minigan train`, `sample`, `exercise`, `bench` and `info`.
 
 Bad input ends with one sentence on what to do, and exit code 2.
 """
@@ -7,14 +7,16 @@ import argparse
 import errno
 import io
 import itertools
+import platform
 import sys
 import warnings
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from minigan import backend, plots
+from minigan import backend, parallel, plots
 from minigan.bench import compare
 from minigan.checkpoint import write_file
 from minigan.data import TOYS
@@ -86,6 +88,9 @@ def _parser() -> argparse.ArgumentParser:
     sample.add_argument("--seed", type=int, default=0, help="of the noise, default: 0")
     sample.add_argument("-o", "--output", type=Path, default=Path("samples.png"), help="a .png picture or .npz arrays")
     commands.add_command(actions)
+
+    info = actions.add_parser("info", help="show what minigan computes with: NumPy, BLAS, threads, CuPy and GPU")
+    info.set_defaults(command=_info)
 
     bench = actions.add_parser("bench", help="time training steps and operations beside PyTorch's")
     bench.set_defaults(command=_bench)
@@ -161,6 +166,16 @@ def _free_folder(folder: Path) -> Path:
     """`folder`, or with -2, -3, ... after its name if that exists."""
     numbered = (folder.with_name(f"{folder.name}-{number}") for number in itertools.count(2))
     return next(path for path in itertools.chain([folder], numbered) if not path.exists())
+
+
+def _info(options: argparse.Namespace) -> int:
+    print(f"minigan {version('minigan')}, Python {platform.python_version()} on {platform.machine()}")
+    print(f"NumPy   {np.__version__}")
+    for line in parallel.describe():
+        print(line)
+    for line in backend.describe():
+        print(line)
+    return 0
 
 
 def _bench(options: argparse.Namespace) -> int:

@@ -70,6 +70,13 @@ def is_plain() -> bool:
     return _plain.on
 
 
+def describe() -> list[str]:
+    """The BLAS libraries and their threads, and ours."""
+    lines = [f"BLAS    {x.internal_api} {x.version}, {x.num_threads} threads" for x in _blas.libraries]
+    plain = ", switched off by MINIGAN_PLAIN" if _plain.on else ""
+    return [*(lines or ["BLAS    not known: its threads cannot be set"]), f"threads {THREADS} of our own{plain}"]
+
+
 def use_kernels(array: Any) -> bool:
     """Whether to compute with the kernels in `backend.py`, several operations in one launch: on a GPU, unless plain."""
     return backend.on_gpu(array) and not _plain.on

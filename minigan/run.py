@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from minigan import plots
+from minigan import backend, plots
 from minigan.checkpoint import write_file
 from minigan.checks import check_integer
 from minigan.data import TOYS, DataLoader, from_picture, load_images, load_mnist
@@ -135,6 +135,7 @@ class Run:
             )
         gan, epochs = self.gan, self.config.epochs
         arrays = (samples,) if labels is None else (samples, labels)
+        arrays = tuple(backend.asarray(array) for array in arrays)
         loader = DataLoader(*arrays, batch_size=self.config.batch_size, seed=self.config.seed)
         total = epochs * len(loader)
         self.metrics = self._read_metrics()

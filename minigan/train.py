@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import itertools
 import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -20,8 +21,26 @@ from minigan.nn import Conv2d, ConvTranspose2d, Module, Sequential
 from minigan.nn.module import load_arrays
 from minigan.ops import concatenate
 from minigan.optim import Adam, Optimizer
-from minigan.parallel import THREADS, blas_threads
+from minigan.parallel import THREADS, blas_threads, use_kernels
 from minigan.tensor import ShapeError, Tensor, no_grad
+
+
+class Drawn:
+    """Random numbers that were drawn before, handed out in the order in which they are asked for.
+
+    It stands in for NumPy's generator. The numbers are drawn by NumPy whatever the device, so that one seed gives the
+    same training everywhere; and a GPU gets those of a whole epoch in one copy.
+    """
+
+    def __init__(self, numbers: Any) -> None:
+        self.numbers, self.taken = numbers, 0
+
+    def standard_normal(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
+        """The next numbers, which must have been drawn from N(0, 1)."""
+        start, self.taken = self.taken, self.taken + math.prod(shape)
+        return self.numbers[start : self.taken].reshape(shape)
+
+    random = standard_normal  # the next numbers, which must have been drawn from U(0, 1)
 
 
 def draw_noise(n: int, noise_dim: int, rng: np.random.Generator, labels: Tensor | None = None) -> Tensor:
@@ -132,6 +151,9 @@ def update_average(average: Module, model: Module, decay: float) -> None:
     better images (Yazici et al., 2019).
     """
     for mean, current in zip(average.state().values(), model.state().values(), strict=True):
+        if use_kernels(mean.data):
+            backend.blend(mean.data, current.data, decay)
+            continue
         mean.data *= decay
         mean.data += (1 - decay) * current.data
 
@@ -199,12 +221,13 @@ class DivergedError(RuntimeError):
 
 
 class GAN:
-    """Everything that training changes: both players, their optimizers, G's average, random numbers and the step."""
+    """Everything that training changes: both players, their optimizers, G's average and the step."""
 
     def __init__(self, config: Config, shape: tuple[int, ...], classes: int = 0) -> None:
         self.config, self.classes, self.step = config, classes, 0
-        self.rng = np.random.default_rng(config.seed)
-        self.generator, self.discriminator, self.noise_dim = build_players(config, shape, classes, self.rng)
+        self.class_numbers = backend.asarray(np.arange(classes))
+        rng = np.random.default_rng(config.seed)
+        self.generator, self.discriminator, self.noise_dim = build_players(config, shape, classes, rng)
         self.average = copy.deepcopy(self.generator).eval()
         self.g_optimizer = Adam(self.generator.parameters(), config.lr_g, config.betas)
         self.d_optimizer = Adam(self.discriminator.parameters(), config.lr_d, config.betas)
@@ -213,14 +236,29 @@ class GAN:
         """Labels (n,) in 0..K-1 as one-hot rows (n, K); None where this GAN has no classes."""
         if not self.classes:
             return None
-        if labels is None or np.min(labels) < 0 or np.max(labels) >= self.classes:
+        on_host = isinstance(labels, np.ndarray)  # to look at labels on a GPU would stop it
+        if labels is None or (on_host and (np.min(labels) < 0 or np.max(labels) >= self.classes)):
             raise ValueError(f"this GAN has {self.classes} classes: give labels from 0 to {self.classes - 1}")
-        return Tensor(np.eye(self.classes, dtype=np.float32)[labels])
+        return Tensor(backend.asarray(labels)[:, None] == self.class_numbers)
 
-    def train_step(self, real: np.ndarray, labels: np.ndarray | None = None) -> dict[str, float]:
-        """One step of each player on a batch of real samples; returns the losses and D's mean beliefs."""
+    def draw(self, step: int, n: int) -> np.ndarray:
+        """All random numbers of a step with n samples, in the order in which it uses them, float32.
+
+        Nothing but (seed, step) decides, so there is no state to save: after a restart, step 7 has the same noise.
+        """
+        rng = np.random.default_rng([self.config.seed, 1, step])
+        noise = [rng.standard_normal(n * self.noise_dim, dtype=np.float32) for _ in range(2)]  # D's step, then G's
+        places = [rng.random(n, dtype=np.float32)] if self.config.gradient_penalty else []
+        return np.concatenate([noise[0], *places, noise[1]])
+
+    def train_step(self, real: Any, labels: Any = None, numbers: Any = None) -> dict[str, Tensor]:
+        """One step of each player on a batch of real samples; returns the losses and D's mean beliefs.
+
+        real (n, *shape) and labels (n,) are arrays; `numbers` is what `draw` gives, drawn now where left out.
+        """
         config, game = self.config, losses.LOSSES[self.config.loss]
-        players, noise = (self.generator, self.discriminator), (self.noise_dim, self.rng, self.one_hot(labels))
+        rng = Drawn(backend.asarray(self.draw(self.step, len(real))) if numbers is None else numbers)
+        players, noise = (self.generator, self.discriminator), (self.noise_dim, rng, self.one_hot(labels))
         with suitable_threads(*players):
             figures = discriminator_step(
                 *players, self.d_optimizer, game, Tensor(real), *noise, penalty=config.gradient_penalty
@@ -228,7 +266,7 @@ class GAN:
             figures |= generator_step(*players, self.g_optimizer, game, len(real), *noise)
             update_average(self.average, self.generator, config.average_decay)
         self.step += 1
-        return {name: figure.item() for name, figure in figures.items()}
+        return figures
 
     def sample(self, noise: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
         """Samples (n, *shape) of the averaged generator for noise (n, noise_dim) and labels (n,).
@@ -238,7 +276,7 @@ class GAN:
         z = Tensor(noise)
         if self.classes:
             labels = np.arange(len(noise)) % self.classes if labels is None else labels
-            z = concatenate([z, self.one_hot(labels)], axis=1)
+            z = concatenate([z, self.one_hot(np.asarray(labels))], axis=1)
         with no_grad():
             return np.concatenate([self.average(z[i : i + 64]).numpy() for i in range(0, len(noise), 64)])
 
@@ -257,7 +295,7 @@ class GAN:
         for name, array in arrays.items():
             if not np.isfinite(array).all():
                 raise DivergedError(_diverged(f"{name} has numbers that are not finite", self.step))
-        save_checkpoint(path, arrays, {"step": self.step, "random_state": self.rng.bit_generator.state})
+        save_checkpoint(path, arrays, {"step": self.step})
 
     def load(self, path: Path) -> None:
         """Go back to a checkpoint. Raises ValueError if it is damaged or of another model."""
@@ -266,7 +304,6 @@ class GAN:
             load_arrays(self.arrays(), arrays)
             check_integer("step", notes["step"], low=0)
             self.step = self.g_optimizer.steps = self.d_optimizer.steps = notes["step"]
-            self.rng.bit_generator.state = notes["random_state"]
         except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise ValueError(f"{path} does not fit this run ({error}): put back the run's own checkpoint") from None
 
@@ -275,16 +312,29 @@ def train(gan: GAN, loader: DataLoader, epochs: int) -> Iterator[dict[str, float
     """Train from `gan.step` to the end of the last epoch; yields the figures of each step.
 
     Leave the loop whenever you like: a new `train` goes on from there, with the batches that come next.
+    For a GPU, make the loader of arrays that are there (`backend.asarray`): then an epoch takes two copies to it, the
+    order of the samples and the random numbers, and a step is one read, of its figures.
     Raises DivergedError when a loss is not a finite number.
     """
     while gan.step < epochs * len(loader):
         epoch, done = divmod(gan.step, len(loader))
-        for batch in loader.batches(epoch, start=done):
-            figures = gan.train_step(*batch) if isinstance(batch, tuple) else gan.train_step(batch)
+        steps = range(gan.step, (epoch + 1) * len(loader))
+        ahead: Any = itertools.repeat(None)  # on the CPU, a step draws its own
+        if backend.device() == "cuda":
+            ahead = backend.asarray(np.stack([gan.draw(step, loader.batch_size) for step in steps]))
+        for batch, numbers in zip(loader.batches(epoch, start=done), ahead, strict=False):
+            real, labels = batch if isinstance(batch, tuple) else (batch, None)
+            figures = _read(gan.train_step(real, labels, numbers))
             for player, loss in (("discriminator", "d_loss"), ("generator", "g_loss")):
                 if not math.isfinite(figures[loss]):
                     raise DivergedError(_diverged(f"the {player}'s loss is {figures[loss]}", gan.step))
             yield figures
+
+
+def _read(figures: dict[str, Tensor]) -> dict[str, float]:
+    """The figures as plain numbers, read from the device at once."""
+    values = concatenate([figure.reshape(1) for figure in figures.values()]).numpy().tolist()
+    return dict(zip(figures, values, strict=True))
 
 
 def _diverged(what: str, step: int) -> str:

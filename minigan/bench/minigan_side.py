@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from minigan import losses, nn, ops, train
+from minigan import backend, losses, nn, ops, train
 from minigan.bench.workloads import Layer, Op, Workload, batch, channels_last, operands, seconds_of, weights
 from minigan.optim import SGD, Adam, Optimizer
 from minigan.parallel import THREADS, blas_threads
@@ -25,7 +25,7 @@ def network(layers: list[Layer], seed: int) -> nn.Sequential:
     }
     model = nn.Sequential(*[kinds[kind](*sizes) for kind, *sizes in layers])
     for parameter, array in zip(model.parameters(), weights(layers, seed), strict=True):
-        parameter.data[...] = array
+        parameter.data[...] = backend.asarray(array)
     return model
 
 

@@ -9,6 +9,7 @@ from N(0, 0.02^2). Every convolution has kernel 4, stride 2, padding 1, which ex
 
 import numpy as np
 
+from minigan import backend
 from minigan.nn import (
     BatchNorm2d,
     Conv2d,
@@ -85,5 +86,5 @@ def _dcgan_weights(model: Sequential, rng: np.random.Generator) -> Sequential:
     """All weights from N(0, 0.02^2); batch norm starts as 1 and 0, which the layers already are."""
     for parameter in model.parameters():
         if parameter.ndim > 1:
-            parameter.data[...] = init.normal(parameter.shape, rng, std=0.02)
+            parameter.data[...] = backend.asarray(init.normal(parameter.shape, rng, std=0.02))
     return model

@@ -94,7 +94,7 @@ def _channel_sum(rows: Any, other: Any = None) -> Any:
         return backend.channel_sum(rows, other)
     if other is not None:
         return np.einsum("mc,mc->c", rows, other)
-    return np.ones(len(rows), rows.dtype, like=rows) @ rows
+    return np.ones_like(rows[:, 0]) @ rows
 
 
 def _rows(x: Any) -> Any:
