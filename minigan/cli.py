@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--lr-g", type=float, help=f"learning rate of the generator, {points['lr_g']}")
     train.add_argument("--lr-d", type=float, help=f"learning rate of the discriminator, default: {Config.lr_d}")
     train.add_argument("--seed", type=int, help=f"of all random numbers, default: {Config.seed}")
-    train.add_argument("--device", choices=("cpu", "cuda"), help="default: cpu")
+    train.add_argument("--device", choices=backend.DEVICES, help="default: MINIGAN_DEVICE, or else cpu")
     train.add_argument("--output", type=Path, help="the run's folder, default: runs/DATA-MODEL")
     train.add_argument(
         "--with-exercises",
@@ -94,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
 
     bench = actions.add_parser("bench", help="time training steps and operations beside PyTorch's")
     bench.set_defaults(command=_bench)
+    bench.add_argument("--device", choices=backend.DEVICES, help="default: MINIGAN_DEVICE, or else cpu")
     bench.add_argument("--json", type=Path, metavar="PATH", help="write the result here too")
     bench.add_argument("--against", type=Path, metavar="PATH", help="show the ratios of an earlier --json result")
     return parser
@@ -101,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _train(options: argparse.Namespace) -> int:
     given = {name: value for name, value in vars(options).items() if name != "command"}
-    backend.use(given.pop("device", "cpu"))
+    backend.use(given.pop("device", backend.device()))
     if "with_exercises" not in given:
         return _train_run(given)
     folder = commands.folder_of(given.pop("with_exercises"))
@@ -179,7 +180,8 @@ def _info(options: argparse.Namespace) -> int:
 
 
 def _bench(options: argparse.Namespace) -> int:
-    compare.run(options.json, options.against)
+    backend.use(options.device or backend.device())
+    compare.run(options.json, options.against, backend.device())
     return 0
 
 

@@ -197,13 +197,11 @@ def test_a_checkpoint_of_another_model_changes_nothing(tmp_path):
         assert all_bytes(other) == before and other.step == 0
 
 
-@pytest.mark.parametrize("wrong", [{"step": float("inf")}, {"step": -1}, {"step": "3"}, {"random_state": 5}, "state"])
+@pytest.mark.parametrize("wrong", [{"step": float("inf")}, {"step": -1}, {"step": "3"}])
 def test_notes_that_were_changed_by_hand_are_refused(tmp_path, wrong):
     gan, path = GAN(Config(), SHAPE), tmp_path / "c.safetensors"
     gan.save(path)
     arrays, notes = load_checkpoint(path)
-    if wrong == "state":
-        wrong = {"random_state": notes["random_state"] | {"uinteger": 2**40}}
     save_checkpoint(path, arrays, notes | wrong)
     with pytest.raises(ValueError, match=r"c\.safetensors does not fit this run"):
         gan.load(path)

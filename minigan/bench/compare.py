@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from minigan.bench.workloads import OPS, WORKLOADS
+from minigan import backend
+from minigan.bench.workloads import LARGE, OPS, WORKLOADS
 
 SIDES = ("minigan", "torch", "torch tuned")
 THREADS = (2, 1)
@@ -31,10 +32,10 @@ TOLERANCE = 1e-6  # how far losses and gradients in float64 may be apart, relati
 class Side:
     """A worker process, and the questions that it answers."""
 
-    def __init__(self, side: str, workload: str, threads: int) -> None:
+    def __init__(self, side: str, workload: str, threads: int, device: str = "cpu") -> None:
         limits = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "MINIGAN_THREADS")
         command = [sys.executable, "-m", "minigan.bench.worker", side, workload, str(threads)]
-        environment = os.environ | dict.fromkeys(limits, str(threads))
+        environment = os.environ | dict.fromkeys(limits, str(threads)) | {"MINIGAN_DEVICE": device}
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
@@ -55,24 +56,24 @@ class Side:
 
 
 @contextlib.contextmanager
-def sides_of(workload: str, threads: int) -> Iterator[dict[str, Side]]:
+def sides_of(workload: str, threads: int, device: str) -> Iterator[dict[str, Side]]:
     """One process for each side."""
     sides: dict[str, Side] = {}
     try:
         for name in SIDES:
-            sides[name] = Side(name, workload, threads)
+            sides[name] = Side(name, workload, threads, device)
         yield sides
     finally:
         for side in sides.values():
             side.end()
 
 
-def prove(workload: str) -> float:
+def prove(workload: str, device: str) -> float:
     """The largest relative difference between minigan's losses and gradients and PyTorch's, from the same weights.
 
     Raises RuntimeError where they are not the same, for then there is nothing to compare.
     """
-    with tempfile.TemporaryDirectory() as folder, sides_of(workload, 1) as sides:
+    with tempfile.TemporaryDirectory() as folder, sides_of(workload, 1, device) as sides:
         proofs = []
         for number, side in enumerate(sides.values()):
             path = Path(folder) / f"{number}.npz"
@@ -105,10 +106,10 @@ class Row:
         return np.array(self.seconds["minigan"]) / np.array(self.seconds[other])
 
 
-def measure(workload: str, threads: int, turns: int, seconds: float) -> Row:
+def measure(workload: str, threads: int, turns: int, seconds: float, device: str = "cpu") -> Row:
     """Prove, warm up, and time so many turns of about so many seconds."""
-    difference = prove(workload)
-    with sides_of(workload, threads) as sides:
+    difference = prove(workload, device)
+    with sides_of(workload, threads, device) as sides:
         steps = {name: max(1, round(seconds / side.ask("steps 2") * 2)) for name, side in sides.items()}
         for name, side in sides.items():
             side.ask(f"steps {max(1, steps[name] // 2)}")
@@ -125,7 +126,7 @@ def table(rows: list[Row], before: dict[str, float]) -> str:
     lines = [
         "                             threads   minigan   PyTorch   ratio (quartiles)    tuned ratio   peak memory"
     ]
-    titles = {workload.name: workload.title for workload in WORKLOADS}
+    titles = {workload.name: workload.title for workload in [*WORKLOADS, *LARGE]}
     for row in rows:
         low, middle, high = np.percentile(row.ratios("torch"), (25, 50, 75))
         tuned = float(np.median(row.ratios("torch tuned")))
@@ -156,23 +157,31 @@ def op_table(threads: int, turns: int) -> str:
     return "\n".join(lines)
 
 
-def run(json_path: Path | None = None, against: Path | None = None, turns: int = 9, seconds: float = 0.4) -> None:
-    """Measure everything and print both tables.
+def run(
+    json_path: Path | None = None,
+    against: Path | None = None,
+    device: str = "cpu",
+    turns: int = 9,
+    seconds: float = 0.4,
+) -> None:
+    """Measure everything and print both tables; on a GPU the first one, with two large batches more.
 
     Raises RuntimeError where PyTorch is missing, and ValueError where `against` is no earlier result.
     """
     if importlib.util.find_spec("torch") is None:
         raise RuntimeError("the benchmark compares with PyTorch, which is not installed: pip install 'minigan[bench]'")
     before = _ratios_of(against) if against else {}
-    print(_machine())
-    rows = []
-    for threads in THREADS:
-        for workload in WORKLOADS:
-            rows.append(measure(workload.name, threads, turns, seconds))
+    for line in [_machine(), *(backend.describe() if device == "cuda" else [])]:
+        print(line)
+    rows: list[Row] = []
+    for threads in THREADS if device == "cpu" else THREADS[:1]:
+        for workload in WORKLOADS if device == "cpu" else [*WORKLOADS, *LARGE]:
+            rows.append(measure(workload.name, threads, turns, seconds, device))
             print(table(rows[-1:], before).splitlines()[-1] if len(rows) > 1 else table(rows, before), flush=True)
             if json_path:
                 _write(json_path, rows)
-    print(op_table(THREADS[0], turns))
+    if device == "cpu":
+        print(op_table(THREADS[0], turns))
 
 
 def _machine() -> str:

@@ -1,5 +1,6 @@
 """The steps of a workload in minigan: those of `train.py`, and nothing else."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -51,13 +52,17 @@ class MiniganSide:
         self.workload = workload
         self.generator, self.discriminator = network(workload.generator, 1), network(workload.discriminator, 2)
         self.real = Tensor(batch(workload))
-        self.rng = np.random.default_rng(0)
+        self.rng: Any = np.random.default_rng(0)
+        if backend.device() == "cuda":  # drawn and brought over ahead, as `train.train` does; the same in each step
+            sizes = workload.batch * (2 * math.prod(workload.noise) + 1)
+            self.numbers = backend.asarray(self.rng.standard_normal(sizes, dtype=np.float32))
         self.g_optimizer = Adam(self.generator.parameters(), 2e-4, (0.5, 0.999))
         self.d_optimizer = Adam(self.discriminator.parameters(), 2e-4, (0.5, 0.999))
 
     def step(self) -> None:
         """One step of each player, or of the critic."""
-        self._step(self.g_optimizer, self.d_optimizer, self.rng)
+        rng = train.Drawn(self.numbers) if backend.device() == "cuda" else self.rng
+        self._step(self.g_optimizer, self.d_optimizer, rng)
 
     def _step(self, g_optimizer: Optimizer, d_optimizer: Optimizer, rng: Any) -> list[float]:
         workload = self.workload

@@ -3,12 +3,16 @@
 Tuned means: fused Adam, images channels last in memory, and D's weights need no gradient in G's step.
 """
 
+import os
+
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
 from minigan.bench.workloads import Layer, Op, Workload, batch, channels_last, operands, seconds_of, weights
+
+DEVICE = os.environ.get("MINIGAN_DEVICE") or "cpu"
 
 
 def network(layers: list[Layer], seed: int) -> nn.Sequential:
@@ -27,7 +31,7 @@ def network(layers: list[Layer], seed: int) -> nn.Sequential:
     with torch.no_grad():
         for parameter, array in zip(model.parameters(), weights(layers, seed), strict=True):
             parameter.copy_(torch.from_numpy(array))
-    return model
+    return model.to(DEVICE)
 
 
 class TorchSide:
@@ -36,7 +40,7 @@ class TorchSide:
     def __init__(self, workload: Workload, tuned: bool) -> None:
         self.workload, self.tuned = workload, tuned
         self.generator, self.discriminator = network(workload.generator, 1), network(workload.discriminator, 2)
-        self.real = torch.from_numpy(batch(workload))
+        self.real = torch.from_numpy(batch(workload)).to(DEVICE)
         if tuned and len(workload.image) == 3:
             self.generator = self.generator.to(memory_format=torch.channels_last)
             self.discriminator = self.discriminator.to(memory_format=torch.channels_last)
@@ -55,8 +59,8 @@ class TorchSide:
     def _noise(self) -> torch.Tensor:
         shape = (self.workload.batch, *self.workload.noise)
         if self.given is None:
-            return torch.randn(shape)
-        return torch.from_numpy(self.given.standard_normal(shape))
+            return torch.randn(shape, device=DEVICE)
+        return torch.from_numpy(self.given.standard_normal(shape)).to(DEVICE)
 
     def _discriminator_step(self) -> float:
         self.d_optimizer.zero_grad()
@@ -75,7 +79,9 @@ class TorchSide:
     def _penalty(self, fake: torch.Tensor) -> torch.Tensor:
         n = len(fake)
         shape = (n, *[1] * (fake.ndim - 1))
-        t = torch.rand(shape) if self.given is None else torch.from_numpy(self.given.random(shape))
+        t = torch.rand(shape, device=DEVICE)
+        if self.given is not None:
+            t = torch.from_numpy(self.given.random(shape)).to(DEVICE)
         between = (t * self.real + (1 - t) * fake).requires_grad_()
         (slope,) = torch.autograd.grad(self.discriminator(between).sum(), between, create_graph=True)
         return ((slope.reshape(n, -1).norm(dim=1) - 1) ** 2).mean()
@@ -111,7 +117,7 @@ class TorchSide:
 
     def _keep(self, proof: dict[str, np.ndarray], name: str, net: nn.Module) -> None:
         for i, parameter in enumerate(net.parameters()):
-            proof[f"{name} {i}"] = parameter.grad.numpy().copy()
+            proof[f"{name} {i}"] = parameter.grad.cpu().numpy().copy()
 
 
 def op_seconds(op: Op) -> dict[str, float]:

@@ -3,6 +3,7 @@
 It reads commands from its input, a line each, and answers each with a line: "proof PATH" writes the losses and
 gradients of a step in float64 (and is of no more use after that), "steps N" takes N steps and says how many seconds
 that took, "memory" the most bytes that the process ever had, and "op I" how long the I-th operation takes.
+With MINIGAN_DEVICE=cuda, both sides compute on the GPU.
 """
 
 import contextlib
@@ -14,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from minigan.bench.workloads import OPS, WORKLOADS
+from minigan.bench.workloads import LARGE, OPS, WORKLOADS
 
 
 def build(side: str, name: str) -> Any:
     """The side's workload."""
-    workload = next(workload for workload in WORKLOADS if workload.name == name)
+    workload = next(workload for workload in [*WORKLOADS, *LARGE] if workload.name == name)
     if side == "minigan":
         from minigan.bench.minigan_side import MiniganSide
 

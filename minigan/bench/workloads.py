@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -75,6 +75,7 @@ WORKLOADS = [
     Workload("W4", "DCGAN 64x64x3", *_dcgan64(), (100, 1, 1), (3, 64, 64), 32),
     Workload("W5", "WGAN-GP critic", *_dcgan28(norm=False), (64,), (1, 28, 28), 64, penalty=True),
 ]
+LARGE = [replace(w, name=f"{w.name}L", title=f"{w.title}, 512", batch=512) for w in WORKLOADS[2:4]]  # for a GPU
 
 
 @dataclass(frozen=True)
