@@ -11,6 +11,7 @@ element, and says which NumPy code it equals; the tests hold the two equal.
 
 import functools
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -169,42 +170,96 @@ def batch_norm(x: Any, weight: Any, bias: Any, eps: float) -> tuple[Any, Any, An
     return kernel(x, mu, variance, weight, bias, eps, np.empty_like(x)), mu, variance
 
 
-def batch_norm_to_x(g: Any, x: Any, mu: Any, inv_sigma: Any, weight: Any) -> Any:
+def batch_norm_to_x(g: Any, x: Any, mu: Any, variance: Any, weight: Any, eps: float) -> Any:
     """dL/dx for g and x (M, C), as in `ops/norm.py`, in three launches."""
     g_sum = g.sum(axis=0)
-    gx_sum = _sum_kernel("T g, T x, T mu", "g * (x - mu)", "sum_of_g_centred")(g, x, mu, axis=0)
+    gx_sum = batch_norm_to_weight(g, x, mu, variance, eps)
     kernel = _kernel(
-        "T g, T x, T mu, T inv_sigma, T weight, T g_sum, T gx_sum, T m",
+        "T g, T x, T mu, T variance, T weight, T g_sum, T gx_sum, T m, T eps",
         "T y",
-        "y = weight * inv_sigma * (g - g_sum / m - (x - mu) * inv_sigma * inv_sigma * gx_sum / m)",
+        """
+        T sigma = sqrt(variance + eps), x_hat = (x - mu) / sigma;
+        y = weight / sigma * (g - (g_sum + x_hat * gx_sum) / m);
+        """,
         "batch_norm_to_x",
     )
-    return kernel(g, x, mu, inv_sigma, weight, g_sum, gx_sum, float(len(x)), np.empty_like(x))
+    return kernel(g, x, mu, variance, weight, g_sum, gx_sum, float(len(x)), eps, np.empty_like(x))
 
 
-def add_patches(images: Any, patches: Any, stride: int) -> None:
-    """The loops of `_add_patches` in `ops/conv.py`, the other way round: every pixel gathers what is its own.
+def batch_norm_to_weight(g: Any, x: Any, mu: Any, variance: Any, eps: float) -> Any:
+    """`(g * (x - mu)).sum(0) / np.sqrt(variance + eps)`."""
+    kernel = _sum_kernel("T g, T x, T mu, T variance, T eps", "g * (x - mu) / sqrt(variance + eps)", "sum_of_g_x_hat")
+    return kernel(g, x, mu, variance, eps, axis=0)
 
-    Pixel (u, v) is at (k, l) in patch (i, j) where u = s i + k and v = s j + l. Nobody else writes to it, so that the
-    sum has one order: two runs give identical bytes.
-    """
-    _, oh, ow, kh, kw, c = patches.shape
-    _, h, w, _ = images.shape
+
+def sigmoid(x: Any) -> Any:
+    """`1 / (1 + np.exp(-x))`, without overflow."""
+    formula = "y = x > 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x))"
+    return _kernel("T x", "T y", formula, "sigmoid")(x, np.empty_like(x))
+
+
+def bce(x: Any, t: float) -> Any:
+    """`np.mean(np.maximum(x, 0) - t * x + np.log1p(np.exp(-np.abs(x))))`."""
+    term = "((x > 0 ? x : 0) - t * x + log1p(exp(x > 0 ? -x : x))) / n"
+    return _sum_kernel("T x, T t, T n", term, "bce")(x, t, float(x.size), axis=None)
+
+
+def bce_to_logits(x: Any, g: Any, t: float) -> Any:
+    """`(sigmoid(x) * (1 - t) - sigmoid(-x) * t) * g / x.size`, for the one number g."""
     kernel = _kernel(
-        "raw T patches, int64 s, int64 oh, int64 ow, int64 kh, int64 kw, int64 h, int64 w, int64 c",
+        "T x, T g, T t, T n",
+        "T y",
+        "T e = exp(x > 0 ? -x : x); y = (x > 0 ? 1 - t - e * t : e * (1 - t) - t) / (1 + e) * g / n",
+        "bce_to_logits",
+    )
+    return kernel(x, g, t, float(x.size), np.empty_like(x))
+
+
+def patches(images: Any, kernel: tuple[int, int], stride: int, padding: int) -> Any:
+    """`_patches` of `ops/conv.py`: every patch of (N, H, W, C) as a row, (N OH OW, KH KW C), in one launch."""
+    n, h, w, c = images.shape
+    oh, ow = ((size + 2 * padding - k) // stride + 1 for size, k in zip((h, w), kernel, strict=True))
+    copy = _kernel(
+        "raw T images, int64 s, int64 p, int64 oh, int64 ow, int64 kh, int64 kw, int64 h, int64 w, int64 c",
+        "T patch",
+        """
+        long long channel = i % c, l = i / c % kw, k = i / c / kw % kh;
+        long long column = i / c / kw / kh % ow, row = i / c / kw / kh / ow % oh, image = i / c / kw / kh / ow / oh;
+        long long u = s * row + k - p, v = s * column + l - p;
+        patch = u < 0 || u >= h || v < 0 || v >= w ? T(0) : images[((image * h + u) * w + v) * c + channel];
+        """,
+        "patches",
+    )
+    rows = np.empty((n * oh * ow, kernel[0] * kernel[1] * c), images.dtype, like=images)
+    return copy(np.ascontiguousarray(images, like=images), stride, padding, oh, ow, *kernel, h, w, c, rows)
+
+
+def add_patches(patches: Any, size: Sequence[int], stride: int, padding: int, bias: Any = None) -> Any:
+    """`_add_patches` of `ops/conv.py` the other way round: every pixel gathers what is its own, and adds the bias (C,).
+
+    Pixel (u, v) is at (k, l) in patch (i, j) where u + p = s i + k and v + p = s j + l. Nobody else writes to it, so
+    that the sum has one order: two runs give identical bytes. Returns images (N, *size, C).
+    """
+    n, oh, ow, kh, kw, c = patches.shape
+    gather = _kernel(
+        "raw T patches, T bias, int64 s, int64 p, int64 oh, int64 ow, int64 kh, int64 kw, int64 h, int64 w, int64 c",
         "T image",
         """
-        long long channel = i % c, v = i / c % w, u = i / c / w % h, n = i / c / w / h;
+        long long channel = i % c, v = i / c % w + p, u = i / c / w % h + p, number = i / c / w / h;
+        T total = 0;
         for (long long k = u % s; k < kh && k <= u; k += s) {
             long long row = (u - k) / s;
             if (row >= oh) continue;
             for (long long l = v % s; l < kw && l <= v; l += s) {
                 long long column = (v - l) / s;
                 if (column >= ow) continue;
-                image += patches[((((n * oh + row) * ow + column) * kh + k) * kw + l) * c + channel];
+                total += patches[((((number * oh + row) * ow + column) * kh + k) * kw + l) * c + channel];
             }
         }
+        image = total + bias;
         """,
         "add_patches",
     )
-    kernel(np.ascontiguousarray(patches, like=patches), stride, oh, ow, kh, kw, h, w, c, images)
+    images = np.empty((n, *size, c), patches.dtype, like=patches)
+    patches = np.ascontiguousarray(patches, like=patches)
+    return gather(patches, 0.0 if bias is None else bias, stride, padding, oh, ow, kh, kw, *size, c, images)

@@ -12,8 +12,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from minigan import backend
 from minigan.ops import mean, relu, reshape, sigmoid, softplus, sqrt, sum
-from minigan.tensor import Tensor, grad, record
+from minigan.parallel import use_kernels
+from minigan.tensor import Tensor, grad, is_recording, record
 
 
 def bce_with_logits(logits: Tensor, target: float) -> Tensor:
@@ -25,9 +27,14 @@ def bce_with_logits(logits: Tensor, target: float) -> Tensor:
     if not 0 <= target <= 1:
         raise ValueError(f"the target must lie between 0 and 1, not {target}")
     x, t = logits.data, float(target)
-    value = np.mean(np.maximum(x, 0) - t * x + np.log1p(np.exp(-np.abs(x))))
+    if use_kernels(x):
+        value = backend.bce(x, t)
+    else:
+        value = np.mean(np.maximum(x, 0) - t * x + np.log1p(np.exp(-np.abs(x))))
 
     def to_logits(g: Tensor, y: Tensor) -> Tensor:
+        if use_kernels(x) and not is_recording():
+            return Tensor(backend.bce_to_logits(x, g.data, t))
         wrong = sigmoid(logits) * (1 - t) - sigmoid(-logits) * t  # D - t, but exact where D is nearly t
         return wrong * (g * (1 / logits.size))
 

@@ -14,8 +14,8 @@ from test_ops import CHECKS
 import minigan
 from minigan import Tensor, backend, grad, nn, ops, train
 from minigan.data import DataLoader
-from minigan.ops.conv import _add_patches
-from minigan.ops.norm import _channel_sum, _fast_to_x, _forward
+from minigan.ops.conv import _folded, _patches
+from minigan.ops.norm import _channel_sum, _fast_to_weight, _fast_to_x, _forward
 from minigan.optim import SGD, Adam, RMSprop, clip_weights
 from minigan.train import GAN, Config
 
@@ -145,11 +145,14 @@ def test_leaky_relu_kernels(up, shape, slope):
 def test_batch_norm_kernels(up, m, c):
     x, g, weight, bias = normal(m, c) * 3 + 2, normal(m, c, seed=1), normal(c, seed=2), normal(c, seed=3)
     y, mu, variance = _forward(x, weight, bias, 1e-5)
-    inv_sigma = 1 / np.sqrt(variance + 1e-5)
     for there, here in zip(backend.batch_norm(*up(x, weight, bias), 1e-5), (y, mu, variance), strict=True):
         close(there, here)
-    expected = _fast_to_x(g, x, mu, inv_sigma, weight)
-    close(backend.batch_norm_to_x(*up(g, x, mu, inv_sigma, weight)), expected)
+    expected = _fast_to_x(g, x, mu, variance, weight, 1e-5)
+    close(backend.batch_norm_to_x(*up(g, x, mu, variance, weight), 1e-5), expected)
+    expected, there = _fast_to_weight(g, x, mu, variance, 1e-5), up(g, x, mu, variance)
+    np.testing.assert_allclose(
+        backend.to_numpy(backend.batch_norm_to_weight(*there, 1e-5)), expected, rtol=1e-4, atol=1e-4
+    )
     np.testing.assert_allclose(backend.to_numpy(backend.channel_sum(*up(x))), _channel_sum(x), rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(
         backend.to_numpy(backend.channel_sum(*up(x, g))), _channel_sum(x, g), rtol=1e-4, atol=1e-4
@@ -173,16 +176,37 @@ def test_adam_and_average_kernels(up):
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_folding_by_gathering(up, seed):
+def test_folding_by_gathering_and_unfolding(up, seed):
     rng = np.random.default_rng(seed)
     n, oh, ow, kh, kw, c, stride = (int(rng.integers(1, high)) for high in (4, 6, 6, 5, 5, 4, 4))
     h, w = ((o - 1) * stride + k + int(rng.integers(0, 3)) for o, k in ((oh, kh), (ow, kw)))
-    patches, images = normal(n, oh, ow, kh, kw, c), np.zeros((n, h, w, c), np.float32)
-    there, device_patches = up(images, patches)
-    backend.add_patches(there, device_patches, stride)
+    padding = int(rng.integers(0, 3))
+    h, w = h - 2 * padding, w - 2 * padding
+    if min(h, w) < 1:
+        padding, h, w = 0, h + 2 * padding, w + 2 * padding
+    patches, bias = normal(n, oh, ow, kh, kw, c), normal(c)
     with minigan.plain():
-        _add_patches(images, patches, stride)
-    close(there, images)
+        folded = _folded(patches, (h, w), stride, padding).transpose(0, 2, 3, 1)
+    close(backend.add_patches(*up(patches), (h, w), stride, padding), folded)
+    close(backend.add_patches(*up(patches), (h, w), stride, padding, *up(bias)), folded + bias)
+    images = normal(n, h, w, c)
+    close(backend.patches(*up(images), (kh, kw), stride, padding), _patches(images, (kh, kw), stride, padding))
+
+
+@pytest.mark.parametrize("target", [0.0, 0.9, 1.0])
+def test_loss_kernels(up, target):
+    x = np.array([[-100.0], [-3.0], [0.0], [0.5], [40.0], [100.0]], np.float32)
+    logits = Tensor(x, requires_grad=True)
+    there = backend.bce(*up(x), target), backend.bce_to_logits(*up(x), *up(np.float32(0.7).reshape(())), target)
+    minigan.use("cpu")
+    logits = Tensor(x, requires_grad=True)
+    loss = minigan.losses.bce_with_logits(logits, target)
+    (gradient,) = grad(loss, logits, Tensor(np.float32(0.7)))
+    sigmoid = ops.sigmoid(logits).numpy()
+    minigan.use("cuda")
+    close(there[0], loss.numpy())
+    np.testing.assert_allclose(backend.to_numpy(there[1]), gradient.numpy(), rtol=1e-5, atol=0)
+    np.testing.assert_allclose(backend.to_numpy(backend.sigmoid(*up(x))), sigmoid, rtol=1e-5, atol=0)
 
 
 KINDS = {
@@ -269,15 +293,8 @@ def planted(monkeypatch, plant):
 
 def zeros_on_the_host(monkeypatch):
     """np.zeros without like= in an operation."""
-    right = ops.conv._pad
-
-    def pad(images, padding):
-        n, h, w, c = images.shape
-        padded = np.zeros((n, h + 2 * padding, w + 2 * padding, c), np.float32)
-        padded[:, padding : h + padding, padding : w + padding] = images
-        return padded
-
-    monkeypatch.setattr(ops.conv, "_pad", lambda images, padding: pad(images, padding) if padding else right(images, 0))
+    wrong = lambda x, slope: np.maximum(x, np.zeros(x.shape, x.dtype))
+    monkeypatch.setattr(backend, "leaky_relu", wrong)
 
 
 def mask_on_the_host(monkeypatch):

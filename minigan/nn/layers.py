@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from minigan import ops
+from minigan import backend, ops
 from minigan.checks import check_integer, check_number
 from minigan.nn import init
 from minigan.nn.module import Module, Parameter
+from minigan.parallel import use_kernels
 from minigan.tensor import ShapeError, Tensor
 
 
@@ -104,6 +105,9 @@ def _convolution_weight(weight: np.ndarray) -> Parameter:
 
 def update_running(running: Tensor, batch: Any, momentum: float) -> None:
     """running = (1 - momentum) running + momentum batch, in place: it moves a little towards the batch's array (C,)."""
+    if use_kernels(running.data):
+        backend.blend(running.data, batch, 1 - momentum)
+        return
     running.data *= 1 - momentum
     running.data += momentum * batch
 

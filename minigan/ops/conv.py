@@ -117,7 +117,7 @@ def unfold(x: Tensor, kernel_size: int, stride: int = 1, padding: int = 0) -> Te
     _check_kernel(x.shape, (kernel_size, kernel_size), padding)
     n, c = x.shape[:2]
     oh, ow = _output_size(x.shape, (kernel_size, kernel_size), stride, padding)
-    rows = _patches(_pad(_channels_last(x.data), padding), (kernel_size, kernel_size), stride)
+    rows = _patches(_channels_last(x.data), (kernel_size, kernel_size), stride, padding)
     columns = rows.reshape(n, oh * ow, kernel_size**2, c).transpose(0, 3, 2, 1)  # (N, C, KK, L)
     return record(
         columns.reshape(n, c * kernel_size**2, oh * ow),
@@ -136,9 +136,7 @@ def fold(columns: Tensor, size: tuple[int, int], kernel_size: int, stride: int =
     if columns.shape[1:] != (c * kernel_size**2, oh * ow):
         raise ShapeError(f"{columns.shape} are not patches of images of {size}: they must be (N, C K K, {oh * ow})")
     rows = columns.data.reshape(n, c, *kernel, oh, ow).transpose(0, 4, 5, 2, 3, 1)  # (N, OH, OW, KH, KW, C)
-    images = np.zeros((n, size[0] + 2 * padding, size[1] + 2 * padding, c), rows.dtype, like=rows)
-    _add_patches(images, rows, stride)
-    return record(_crop(images, padding), (columns, lambda g, y: unfold(g, kernel_size, stride, padding)))
+    return record(_folded(rows, size, stride, padding), (columns, lambda g, y: unfold(g, kernel_size, stride, padding)))
 
 
 # --- the array functions under the operations. The first three take and return (N, C, H, W); whatever is called
@@ -149,11 +147,12 @@ def _conv(x: Any, weight: Any, bias: Tensor | None, stride: int, padding: int) -
     """For each block of images: its patches (N OH OW, KH KW C) @ the kernels (KH KW C, O)."""
     n, (o, c, kh, kw) = len(x), weight.shape
     oh, ow = _output_size(x.shape, (kh, kw), stride, padding)
-    images, kernels = _pad(_channels_last(x), padding), weight.transpose(0, 2, 3, 1).reshape(o, -1).T
+    images, kernels = _channels_last(x), weight.transpose(0, 2, 3, 1).reshape(o, -1).T
     y = np.empty((n, oh, ow, o), x.dtype, like=x)
 
     def work(block: slice) -> None:
-        np.matmul(_patches(images[block], (kh, kw), stride), kernels, out=y[block].reshape(-1, o))  # a view of y
+        rows = _patches(images[block], (kh, kw), stride, padding)
+        np.matmul(rows, kernels, out=y[block].reshape(-1, o))  # a view of y
         if bias is not None:
             y[block] += bias.data
 
@@ -169,6 +168,9 @@ def _conv_transpose(y: Any, weight: Any, bias: Tensor | None, stride: int, paddi
     n, o, oh, ow = y.shape
     _, c, kh, kw = weight.shape
     rows, kernels = _channels_last(y), weight.transpose(0, 2, 3, 1).reshape(o, -1)
+    if use_kernels(y):
+        patches = (rows.reshape(-1, o) @ kernels).reshape(n, oh, ow, kh, kw, c)
+        return _channels_first(backend.add_patches(patches, size, stride, padding, None if bias is None else bias.data))
     images = np.zeros((n, size[0] + 2 * padding, size[1] + 2 * padding, c), y.dtype, like=y)
 
     def work(block: slice) -> None:
@@ -185,18 +187,21 @@ def _conv_weight(x: Any, y: Any, kernel: tuple[int, int], stride: int, padding: 
     """Upstream gradients (O, N OH OW) @ patches (N OH OW, KH KW C): a sum over all images and positions."""
     _, o, oh, ow = y.shape
     c = x.shape[1]
-    images, rows = _pad(_channels_last(x), padding), _channels_last(y)
+    images, rows = _channels_last(x), _channels_last(y)
 
     def work(block: slice) -> Any:
-        return rows[block].reshape(-1, o).T @ _patches(images[block], kernel, stride)
+        return rows[block].reshape(-1, o).T @ _patches(images[block], kernel, stride, padding)
 
     shares = for_each_block(work, _blocks(images, oh * ow * kernel[0] * kernel[1] * c))
     weight = reduce(np.add, shares) if shares else np.zeros((o, kernel[0] * kernel[1] * c), x.dtype, like=x)
     return weight.reshape(o, *kernel, c).transpose(0, 3, 1, 2)
 
 
-def _patches(images: Any, kernel: tuple[int, int], stride: int) -> Any:
-    """Every patch of (N, H, W, C) as a row: (N OH OW, KH KW C)."""
+def _patches(images: Any, kernel: tuple[int, int], stride: int, padding: int) -> Any:
+    """Every patch of (N, H, W, C), with a border of zeros, as a row: (N OH OW, KH KW C)."""
+    if use_kernels(images):
+        return backend.patches(images, kernel, stride, padding)
+    images = _pad(images, padding)
     windows = np.lib.stride_tricks.sliding_window_view(images, kernel, axis=(1, 2))  # at stride 1: a view with
     # axes (N, H - KH + 1, W - KW + 1, C, KH, KW)
     windows = windows[:, ::stride, ::stride].transpose(0, 1, 2, 4, 5, 3)  # (N, OH, OW, KH, KW, C)
@@ -210,9 +215,6 @@ def _add_patches(images: Any, patches: Any, stride: int) -> None:
     places, so one addition does all of them, with a step of s.
     """
     _, oh, ow, kh, kw, c = patches.shape
-    if use_kernels(images):
-        backend.add_patches(images, patches, stride)
-        return
     if stride > 1 and c > 1 and not is_plain() and all(size % stride == 0 for size in (kh, kw, *images.shape[1:3])):
         _add_squares(images, patches, stride)  # with one channel it would not be faster
         return
@@ -233,6 +235,16 @@ def _add_squares(images: Any, patches: Any, s: int) -> None:
     for k in range(kh // s):
         for m in range(kw // s):
             squares[:, k : k + oh, :, m : m + ow] += parts[:, :, :, k, :, m].transpose(0, 1, 3, 2, 4)
+
+
+def _folded(patches: Any, size: Sequence[int], stride: int, padding: int) -> Any:
+    """Patches (N, OH, OW, KH, KW, C) added up to images (N, C, *size)."""
+    if use_kernels(patches):
+        return _channels_first(backend.add_patches(patches, size, stride, padding))
+    n, c = len(patches), patches.shape[5]
+    images = np.zeros((n, size[0] + 2 * padding, size[1] + 2 * padding, c), patches.dtype, like=patches)
+    _add_patches(images, patches, stride)
+    return _crop(images, padding)
 
 
 def _pad(images: Any, padding: int) -> Any:

@@ -29,15 +29,14 @@ def batch_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> tu
     """
     _check(x, weight, bias)
     eps = float(eps)
-    forward, fast_to_x = (
-        (backend.batch_norm, backend.batch_norm_to_x) if use_kernels(x.data) else (_forward, _fast_to_x)
-    )
+    forward, fast_to_x, fast_to_weight = _forward, _fast_to_x, _fast_to_weight
+    if use_kernels(x.data):
+        forward, fast_to_x, fast_to_weight = backend.batch_norm, backend.batch_norm_to_x, backend.batch_norm_to_weight
     rows, mu, variance = forward(_rows(x.data), weight.data, bias.data, eps)  # (M, C), (C,), (C,)
-    inv_sigma = 1 / np.sqrt(variance + eps)
 
     def to_x(g: Tensor, y: Tensor) -> Tensor:
         if not (is_recording() or is_plain()):
-            return Tensor(_images(fast_to_x(_rows(g.data), _rows(x.data), mu, inv_sigma, weight.data), x.shape))
+            return Tensor(_images(fast_to_x(_rows(g.data), _rows(x.data), mu, variance, weight.data, eps), x.shape))
         x_hat, sigma = _normalise(x, eps)
         h = g * _per_channel(weight, x)
         axes = _batch_axes(x)
@@ -45,7 +44,7 @@ def batch_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> tu
 
     def to_weight(g: Tensor, y: Tensor) -> Tensor:
         if not (is_recording() or is_plain()):
-            return Tensor(_channel_sum(_rows(g.data), _rows(x.data) - mu) * inv_sigma)
+            return Tensor(fast_to_weight(_rows(g.data), _rows(x.data), mu, variance, eps))
         return sum(g * _normalise(x, eps)[0], _batch_axes(x))
 
     def to_bias(g: Tensor, y: Tensor) -> Tensor:
@@ -76,9 +75,15 @@ def _normalise(x: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     return centred / sigma, sigma
 
 
-def _fast_to_x(g: Any, x: Any, mu: Any, inv_sigma: Any, weight: Any) -> Any:
+def _fast_to_weight(g: Any, x: Any, mu: Any, variance: Any, eps: float) -> Any:
+    """dL/dweight on rows (M, C): the sum of g x_hat -> (C,)."""
+    return _channel_sum(g, x - mu) / np.sqrt(variance + eps)
+
+
+def _fast_to_x(g: Any, x: Any, mu: Any, variance: Any, weight: Any, eps: float) -> Any:
     """dL/dx on rows (M, C). With h = weight g it is  a (g - mean g) - b (x - mu)  with a, b per channel."""
     centred = x - mu
+    inv_sigma = 1 / np.sqrt(variance + eps)
     a = weight * inv_sigma
     b = a * inv_sigma**2 * _channel_sum(g, centred) / len(g)
     centred *= b
