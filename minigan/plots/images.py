@@ -1,4 +1,4 @@
-"""Pictures: samples, losses, and how samples change as training goes on. Each function returns a PIL image."""
+"""Pictures of a training run: samples, losses, and how samples change. Each function returns a PIL image."""
 
 import io
 
@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from minigan.gradcheck import Report
+from minigan.plots.figures import to_image
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
@@ -46,7 +47,7 @@ def scatter(points: np.ndarray, real: np.ndarray | None = None) -> Image.Image:
     axes.scatter(*points.T, s=6, color="tab:blue", label="generated")
     axes.set(aspect="equal", xlabel="x1", ylabel="x2")
     figure.legend(loc="outside lower center", ncols=2)
-    return _to_image(figure)
+    return to_image(figure)
 
 
 def loss_curves(metrics: list[dict[str, float]]) -> Image.Image:
@@ -73,7 +74,7 @@ def loss_curves(metrics: list[dict[str, float]]) -> Image.Image:
     for axes in (top, bottom):
         axes.grid(alpha=0.3)
         axes.legend(loc="best")
-    return _to_image(figure)
+    return to_image(figure)
 
 
 def error_map(report: Report) -> Image.Image:
@@ -101,7 +102,7 @@ def error_map(report: Report) -> Image.Image:
         colours = LogNorm(1e-12, 1)
         picture = axes.imshow(np.maximum(table, 1e-12), norm=colours, cmap="cividis", interpolation="nearest")
     figure.colorbar(picture, label="relative error", ax=figure.axes)
-    return _to_image(figure)
+    return to_image(figure)
 
 
 def to_bytes(image: Image.Image) -> bytes:
@@ -109,18 +110,3 @@ def to_bytes(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def animation(frames: list[Image.Image], seconds: float = 8.0) -> bytes:
-    """The frames one after the other as a GIF file's content; the last one stays for two seconds."""
-    buffer = io.BytesIO()
-    durations = [round(1000 * seconds / len(frames))] * (len(frames) - 1) + [2000]
-    frames = [frame if frame.mode == "L" else frame.convert("P", palette=Image.Palette.ADAPTIVE) for frame in frames]
-    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0)
-    return buffer.getvalue()
-
-
-def _to_image(figure: Figure) -> Image.Image:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return Image.open(buffer).convert("RGB")

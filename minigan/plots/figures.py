@@ -1,0 +1,35 @@
+"""What the pictures share: large letters, colours that colour-blind eyes can tell apart, and drawing off screen."""
+
+import io
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from PIL import Image
+
+REAL, FAKE, GREEN, PINK, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
+COLOURS = (REAL, FAKE, GREEN, PINK, ORANGE, SKY, "#000000")  # of Okabe and Ito (2008)
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure, in inches of 100 pixels."""
+    return Figure(figsize=(width, height), dpi=100, layout="constrained")
+
+
+def to_image(figure: Figure) -> Image.Image:
+    """The figure as a PIL image."""
+    buffer = io.BytesIO()
+    with rc_context({"font.size": 13}):
+        figure.savefig(buffer, format="png")
+    return Image.open(buffer).convert("RGB")
+
+
+def beside(*pictures: Image.Image) -> Image.Image:
+    """Pictures side by side, on white."""
+    if not pictures:
+        raise ValueError("there are no pictures to put side by side")
+    sheet = Image.new("RGB", (sum(p.width for p in pictures), max(p.height for p in pictures)), "white")
+    left = 0
+    for picture in pictures:
+        sheet.paste(picture, (left, (sheet.height - picture.height) // 2))
+        left += picture.width
+    return sheet
