@@ -347,6 +347,7 @@ def test_errors_in_a_block_are_raised_and_blas_gets_its_threads_back(monkeypatch
 
 def test_blas_has_one_thread_while_several_blocks_run(monkeypatch, blas):
     monkeypatch.setattr(parallel, "THREADS", 2)
+    monkeypatch.setattr(parallel._plain, "on", False)
     seen = parallel.for_each_block(lambda _: [library.num_threads for library in blas], range(4))
     assert all(threads == [1] * len(blas) for threads in seen)
 
