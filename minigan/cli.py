@@ -1,4 +1,4 @@
-"""The command line: `minigan train`, `sample`, `exercise`, `bench` and `info`.
+"""The command line: `minigan train`, `sample`, `exercise`, `lessons`, `bench` and `info`.
 
 Bad input ends with one sentence on what to do, and exit code 2.
 """
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from minigan import backend, parallel, plots
+from minigan import backend, lessons, parallel, plots
 from minigan.bench import compare
 from minigan.checkpoint import write_file
 from minigan.data import TOYS
@@ -88,6 +88,10 @@ def _parser() -> argparse.ArgumentParser:
     sample.add_argument("--seed", type=int, default=0, help="of the noise, default: 0")
     sample.add_argument("-o", "--output", type=Path, default=Path("samples.png"), help="a .png picture or .npz arrays")
     commands.add_command(actions)
+
+    lesson = actions.add_parser("lessons", help="list the lessons, or open one in JupyterLab")
+    lesson.set_defaults(command=_lessons)
+    lesson.add_argument("number", type=int, nargs="?", help="of the lesson to open")
 
     info = actions.add_parser("info", help="show what minigan computes with: NumPy, BLAS, threads, CuPy and GPU")
     info.set_defaults(command=_info)
@@ -167,6 +171,14 @@ def _free_folder(folder: Path) -> Path:
     """`folder`, or with -2, -3, ... after its name if that exists."""
     numbered = (folder.with_name(f"{folder.name}-{number}") for number in itertools.count(2))
     return next(path for path in itertools.chain([folder], numbered) if not path.exists())
+
+
+def _lessons(options: argparse.Namespace) -> int:
+    if options.number is None:
+        print(lessons.list_lessons())
+    else:
+        lessons.open_lesson(options.number)
+    return 0
 
 
 def _info(options: argparse.Namespace) -> int:

@@ -30,6 +30,7 @@ FLOORS = {
     "bench": 6,
     "exercises": 6,
     "run": 6,
+    "lessons": 6,
     "cli": 7,
 }
 ALONE = {"data": 0, "checkpoint": 0}  # import nothing of minigan; everyone from train upwards may use them

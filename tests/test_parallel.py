@@ -16,7 +16,7 @@ import minigan
 from minigan import Tensor, grad, nn, ops, parallel
 from minigan.models import dcgan_discriminator, mlp_discriminator
 from minigan.optim import SGD, Adam, RMSprop
-from minigan.train import score, score_both
+from minigan.train import score, score_both, suitable_threads
 
 
 @pytest.fixture(params=[1, 2, 4])
@@ -236,3 +236,56 @@ def test_without_batch_norm_both_are_scored_in_one_pass():
     model.forward = lambda x: calls.append(x.shape) or forward(x)
     score_both(model, Tensor(np.ones((3, 2), np.float32)), Tensor(np.zeros((3, 2), np.float32)))
     assert calls == [(6, 2)]
+
+
+# --- the threads of BLAS -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def blas():
+    """BLAS's libraries, with 3 threads each, on any machine."""
+    libraries = parallel._blas.libraries
+    before = [library.num_threads for library in libraries]
+    for library in libraries:
+        library.set_num_threads(3)
+    yield lambda: [library.num_threads for library in libraries]
+    for library, count in zip(libraries, before, strict=True):
+        library.set_num_threads(count)
+
+
+def test_the_smallest_wish_counts_and_the_old_number_comes_back(blas):
+    outside = blas()
+    with parallel.blas_threads(2):
+        assert set(blas()) <= {2} and parallel._blas.shares_out()
+        with pytest.raises(ZeroDivisionError), parallel.blas_threads(1):
+            assert set(blas()) <= {1} and not parallel._blas.shares_out()
+            raise ZeroDivisionError
+        assert set(blas()) <= {2}
+    assert blas() == outside and not parallel._blas.shares_out()
+
+
+def test_wishes_of_several_threads(blas):
+    outside, barrier = blas(), threading.Barrier(2)
+
+    def first():
+        with parallel.blas_threads(1):
+            barrier.wait()
+            barrier.wait()
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    barrier.wait()
+    with parallel.blas_threads(2):
+        assert set(blas()) <= {1}  # the other thread's wish is still open
+    barrier.wait()
+    thread.join()
+    assert blas() == outside
+
+
+def test_which_threads_suit_which_networks(blas, monkeypatch):
+    monkeypatch.setattr("minigan.train.THREADS", 2)
+    dense, convolutions = nn.Sequential(nn.Linear(2, 2)), nn.Sequential(nn.Sequential(nn.Conv2d(1, 1, 1)))
+    with suitable_threads(dense, dense):
+        assert set(blas()) <= {2}
+    with suitable_threads(dense, convolutions):
+        assert set(blas()) <= {1}

@@ -112,7 +112,7 @@ def test_scatter_draws_samples_alone_or_over_reals():
 
 def test_scatter_names_its_axes(monkeypatch):
     figures = []
-    monkeypatch.setattr(plots, "_to_image", figures.append)
+    monkeypatch.setattr(plots.images, "to_image", figures.append)
     plots.scatter(np.zeros((3, 2)))
     (axes,) = figures[0].axes
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("x1", "x2")

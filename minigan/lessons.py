@@ -1,0 +1,52 @@
+"""`minigan lessons`: the list of notebooks, and opening one in JupyterLab."""
+
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+# An installed minigan carries the notebooks inside the package; in the repository they lie beside the package.
+PACKAGE = Path(__file__).resolve().parent
+FOLDERS = [PACKAGE / "notebooks", PACKAGE.parent / "lessons"]
+
+
+def notebooks() -> list[Path]:
+    """The lessons' files, in order. Raises RuntimeError where there are none."""
+    for folder in FOLDERS:
+        if found := sorted(folder.glob("[0-9][0-9]_*.ipynb")):
+            return found
+    raise RuntimeError("there are no lessons beside this minigan: install it from its repository")
+
+
+def title(path: Path) -> str:
+    """The first line of a notebook, such as "3. Checking gradients"."""
+    cells = json.loads(path.read_text("utf-8"))["cells"]
+    return "".join(cells[0]["source"]).splitlines()[0].lstrip("# ")
+
+
+def list_lessons() -> str:
+    """The titles, one in each line."""
+    return "\n".join(title(path) for path in notebooks())
+
+
+def open_lesson(number: int) -> None:
+    """Open a lesson in JupyterLab: in a clone the lesson itself, otherwise a copy in the folder `lessons` here.
+
+    Raises ValueError for a number that no lesson has and RuntimeError where JupyterLab is missing.
+    """
+    chosen = [path for path in notebooks() if int(path.name[:2]) == number]
+    if not chosen:
+        raise ValueError(f"there is no lesson {number}: `minigan lessons` lists them")
+    if importlib.util.find_spec("jupyterlab") is None:
+        raise RuntimeError("a lesson opens in JupyterLab, which is not installed: pip install 'minigan[lessons]'")
+    path = chosen[0]
+    if path.parent != PACKAGE.parent / "lessons":  # inside the package: a student's changes must not go there
+        copy = Path("lessons") / path.name
+        copy.parent.mkdir(exist_ok=True)
+        if not copy.exists():
+            shutil.copy(path, copy)
+        path = copy
+    print(f"opening {path}; Ctrl-C ends JupyterLab")
+    subprocess.run([sys.executable, "-m", "jupyterlab", str(path)], check=False)
