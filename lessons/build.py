@@ -103,6 +103,14 @@ def execute(notebook: NotebookNode, path: Path) -> float:
     return seconds
 
 
+def checks_say(notebook: NotebookNode, path: Path, word: str) -> None:
+    """Raise SystemExit unless every check in the executed notebook says `word`."""
+    for marked, cell in zip(read(path).cells, notebook.cells, strict=True):
+        shown = " ".join(str(output.get("data", "")) for output in cell.get("outputs", []))
+        if "check" in marked.metadata and word not in shown:
+            raise SystemExit(f"{path.stem}: the check of {marked.metadata['check']} does not say {word!r}: {shown}")
+
+
 def write(notebook: NotebookNode, path: Path) -> None:
     """Save it. Raises SystemExit if it is too large to be committed."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -126,6 +134,7 @@ def main() -> None:
             continue
         notebook = teacher(path) if options.teacher else student(path)
         seconds = execute(notebook, path)
+        checks_say(notebook, path, "passed" if options.teacher else "not written yet")
         budget = BUDGETS[int(path.name[:2])]
         print(f"{path.stem}: {seconds:.0f} s (budget {budget} s)", flush=True)
         if not options.check:
