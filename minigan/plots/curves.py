@@ -31,18 +31,20 @@ def lines(
         axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
         if ylim:
             axes.set_ylim(*ylim)
-        if "x" in log:
-            axes.set_xscale("log")
         if "y" in log:
             axes.set_yscale("log")
+        if "x" in log:
+            axes.set_xscale("log")
+        elif all(np.array_equal(x, np.round(x)) for x, _ in series.values()):
+            axes.locator_params(axis="x", integer=True)  # steps, layers and the like
         axes.grid(alpha=0.3)
         if len(series) > 1:
             axes.legend(loc="best")
         return to_image(figure)
 
 
-def histograms(groups: dict[str, Any], xlabel: str, title: str = "", bins: int = 40) -> Image.Image:
-    """A histogram for each name, side by side: groups[name] = numbers of any shape."""
+def histograms(groups: dict[str, Any], xlabel: str, title: str = "", bins: Any = 40) -> Image.Image:
+    """A histogram for each name, side by side: groups[name] = numbers of any shape; `bins` as in `np.histogram`."""
     with matplotlib.rc_context(FONT):
         figure = new_figure(max(4.0, 2.6 * len(groups)), 3.2)
         panels = figure.subplots(1, len(groups), squeeze=False)[0]

@@ -96,6 +96,7 @@ def error_map(report: Report) -> Image.Image:
             axes.set(xlabel="axis 1 (in it, axis 3)", ylabel="axis 0 (in it, axis 2)")
         else:
             table = errors.reshape(-1, errors.shape[-1] if errors.ndim else 1)
+            axes.locator_params(integer=True)
             axes.set(xlabel="last axis", ylabel="axis 0" if errors.ndim == 2 else "")
         axes.set_facecolor("0.6")
         axes.set_title(f"{line.name}: {'right' if line.mistake is None else 'WRONG'}")
