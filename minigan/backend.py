@@ -40,7 +40,7 @@ def device() -> str:
 def asarray(data: Any, dtype: Any = None) -> Any:
     """`data` as an array on the current device (no copy where it is one already)."""
     if _device == "cpu":
-        if not isinstance(data, np.ndarray) and hasattr(data, "get"):  # made before a change of the device
+        if hasattr(data, "__cuda_array_interface__"):  # made before a change of the device
             raise TypeError('the array is on the GPU, but the device is "cpu": choose one before a model is built')
         return np.asarray(data, dtype)
     _check(_device)
@@ -77,23 +77,31 @@ def describe() -> list[str]:
     ]
 
 
+def check_name(name: str) -> None:
+    """Raise ValueError unless there is such a device at all."""
+    if name not in DEVICES:
+        raise ValueError(f"unknown device {name!r}: choose 'cpu' or 'cuda'")
+
+
 @functools.cache
 def _check(name: str) -> None:
     """Raise an error that says what to do, unless the device is there."""
-    if name not in DEVICES:
-        raise ValueError(f"unknown device {name!r}: choose 'cpu' or 'cuda'")
+    check_name(name)
     if name == "cpu":
         return
     try:
         _cupy().cuda.runtime.getDeviceCount()
-    except ImportError:
+        a = _cupy().asarray(np.ones((2, 2), np.float32))
+        (a @ a + a).get()  # needs the compiler and cuBLAS too
+    except ModuleNotFoundError:
         raise RuntimeError(
             "device 'cuda' needs CuPy, which is not installed: run `pip install 'minigan[cuda12]'` "
             "(or 'minigan[cuda13]', for newer drivers), or use device 'cpu'"
         ) from None
-    except Exception as error:  # CuPy is there, but no driver or no GPU
+    except Exception as error:  # CuPy is there, but no driver, no GPU or not all of CUDA
         raise RuntimeError(
-            f"device 'cuda' finds no usable GPU ({error}): install NVIDIA's driver, or use device 'cpu'"
+            f"device 'cuda' finds no usable GPU ({error}): install its driver and `pip install 'minigan[cuda12]'`, "
+            "or use device 'cpu'"
         ) from None
 
 
@@ -119,7 +127,7 @@ def _sum_kernel(inputs: str, term: str, name: str) -> Any:
 
 def leaky_relu(x: Any, slope: float) -> Any:
     """`np.maximum(x, slope * x)`."""
-    kernel = _kernel("T x, T slope", "T y", "y = x > 0 ? x : slope * x", "leaky_relu")
+    kernel = _kernel("T x, T slope", "T y", "y = x > 0 || x != x ? x : slope == 0 ? T(0) : slope * x", "leaky_relu")
     return kernel(x, slope, np.empty_like(x))
 
 
@@ -131,23 +139,23 @@ def leaky_relu_to_x(x: Any, g: Any, slope: float) -> Any:
 
 def blend(mean: Any, x: Any, decay: float) -> None:
     """`mean[...] = decay * mean + (1 - decay) * x`."""
-    kernel = _kernel("T x, T decay", "T mean", "mean = decay * mean + (1 - decay) * x", "blend")
-    kernel(x, decay, mean)
+    kernel = _kernel("T x, T decay, T rest", "T mean", "mean = decay * mean + rest * x", "blend")
+    kernel(x, decay, 1 - decay, mean)  # the difference in Python's float64, as NumPy's code has it
 
 
 def adam(theta: Any, g: Any, m: Any, v: Any, b1: float, b2: float, rate: float, eps: float) -> None:
     """`m[...] = b1 m + (1 - b1) g`, `v[...] = b2 v + (1 - b2) g g`, `theta -= rate m / (sqrt v + eps)`."""
     kernel = _kernel(
-        "T g, T b1, T b2, T rate, T eps",
+        "T g, T b1, T rest1, T b2, T rest2, T rate, T eps",
         "T theta, T m, T v",
         """
-        m = b1 * m + (1 - b1) * g;
-        v = b2 * v + (1 - b2) * g * g;
+        m = b1 * m + rest1 * g;
+        v = b2 * v + rest2 * g * g;
         theta -= rate * m / (sqrt(v) + eps);
         """,
         "adam",
     )
-    kernel(g, b1, b2, rate, eps, theta, m, v)
+    kernel(g, b1, 1 - b1, b2, 1 - b2, rate, eps, theta, m, v)
 
 
 def channel_sum(rows: Any, other: Any = None) -> Any:

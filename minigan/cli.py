@@ -184,6 +184,8 @@ def _lessons(options: argparse.Namespace) -> int:
 def _info(options: argparse.Namespace) -> int:
     print(f"minigan {version('minigan')}, Python {platform.python_version()} on {platform.machine()}")
     print(f"NumPy   {np.__version__}")
+    backend.check_name(backend.device())
+    print(f"device  {backend.device()}")
     for line in parallel.describe():
         print(line)
     for line in backend.describe():
@@ -202,6 +204,7 @@ def _sample(options: argparse.Namespace) -> int:
         raise ValueError(f"-n {options.n} must be 1 or more, and --seed {options.seed} 0 or more")
     if options.output.suffix not in (".png", ".npz"):
         raise ValueError(f"{options.output} must end in .png (a picture) or .npz (arrays)")
+    backend.use(backend.device())  # says now if MINIGAN_DEVICE is wrong
     gan = Run.open(options.run).gan
     noise = np.random.default_rng(options.seed).standard_normal((options.n, gan.noise_dim), dtype=np.float32)
     labels = np.arange(options.n) % max(1, gan.classes)  # the classes take turns

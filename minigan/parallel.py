@@ -204,32 +204,43 @@ def keep_freed_memory() -> None:
 
 
 class _Blas:
-    """The threads of the BLAS libraries in this process."""
+    """The threads of the BLAS libraries in this process.
+
+    Their number is one for the whole process. So where several threads train at once, each with `blas_threads` of its
+    own, the smallest number holds, and the last digits of dense networks depend on who else was training.
+    """
 
     def __init__(self) -> None:
         self.libraries = ThreadpoolController().select(user_api="blas").lib_controllers
         self.lock = threading.Lock()
         self.limits: list[int] = []  # one for each `with blas_threads(...)` that is open, in any thread
+        self.before: list[int] | None = None  # the libraries' own numbers, while there are limits
+        self.own = threading.local()  # .limit: the innermost of this thread
 
     @contextmanager
     def threads(self, count: int) -> Iterator[None]:
         """Inside the `with`, matrix products run on `count` threads; on fewer while anybody asks for fewer."""
-        with self.lock:
-            if not self.limits:
-                self.before = [library.num_threads for library in self.libraries]
-            self.limits.append(count)
-            self._set()
-        try:
+        outer = getattr(self.own, "limit", 1)
+        try:  # around all of it: Ctrl-C may come at any place
+            with self.lock:
+                if self.before is None:
+                    self.before = [library.num_threads for library in self.libraries]
+                self.limits.append(count)
+                self._set()
+            self.own.limit = count
             yield
         finally:
+            self.own.limit = outer
             with self.lock:
                 if count in self.limits:  # a fork in between forgets them
                     self.limits.remove(count)
                     self._set()
+                if not self.limits:
+                    self.before = None
 
     def _set(self) -> None:
-        counts = [min(self.limits)] * len(self.libraries) if self.limits else self.before
-        for library, count in zip(self.libraries, counts, strict=True):
+        counts = [min(self.limits)] * len(self.libraries) if self.limits else self.before or []
+        for library, count in zip(self.libraries, counts, strict=False):
             # Newer versions of threadpoolctl let only the first thread that asks change OpenBLAS's setting, and
             # ignore all others in silence. Here the last thread to leave puts it back, and our lock keeps order.
             if hasattr(library, "clear_controlling_thread"):
@@ -237,15 +248,14 @@ class _Blas:
             library.set_num_threads(count)
 
     def shares_out(self) -> bool:
-        """Whether a `with blas_threads(n)` is open, and none with 1: then products are left to BLAS."""
-        return bool(self.limits) and min(self.limits) > 1
+        """Whether this thread is inside `with blas_threads(n)` with n > 1: then products are left to BLAS."""
+        return getattr(self.own, "limit", 1) > 1
 
     def after_fork(self) -> None:
         """Put back what the parent had set."""
-        if self.limits:
-            self.limits = []
-            self._set()
-        self.lock = threading.Lock()
+        self.lock, self.own, self.limits = threading.Lock(), threading.local(), []
+        self._set()  # nothing where nothing was set
+        self.before = None
 
 
 _blas = _Blas()

@@ -68,6 +68,8 @@ def unwrap(x, uploads=False):
 class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
     """An array on the device. The operators come from NumPy's mixin and arrive in `__array_ufunc__`."""
 
+    __cuda_array_interface__ = "by which CuPy's arrays are known"
+
     def __init__(self, array):
         self._array = array
 

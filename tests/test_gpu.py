@@ -135,9 +135,10 @@ def up(request):
 @pytest.mark.parametrize("slope", [0.0, 0.2])
 def test_leaky_relu_kernels(up, shape, slope):
     x, g = normal(*shape), normal(*shape, seed=1)
+    x.ravel()[:3] = [0.0, np.nan, -np.inf][: x.size]
     if x.ndim == 4:
         x = channels_last(x)
-    close(backend.leaky_relu(*up(x), slope), np.maximum(x, slope * x))
+    close(backend.leaky_relu(*up(x), slope), np.maximum(x, slope * x) if slope else np.maximum(x, 0))
     close(backend.leaky_relu_to_x(*up(x, g), slope), g * np.where(x > 0, 1, slope))
 
 
@@ -367,6 +368,22 @@ def test_the_list_of_what_cupy_offers():
             function = getattr(function, part)
         found = "ufunc" if isinstance(function, cupy.ufunc) else list(inspect.signature(function).parameters)
         assert found == parameters, name
+
+
+@needs_compiler
+def test_going_on_in_the_middle_of_an_epoch(fake, tmp_path):
+    config, shape, _ = KINDS["points"]
+    samples = backend.asarray(normal(48, *shape))
+    straight, stopped, resumed = (GAN(config, shape) for _ in range(3))
+    list(train.train(straight, DataLoader(samples, batch_size=8), 1))
+    for _ in train.train(stopped, DataLoader(samples, batch_size=8), 1):
+        if stopped.step == 4:
+            stopped.save(tmp_path / "c.safetensors")
+            break
+    resumed.load(tmp_path / "c.safetensors")
+    list(train.train(resumed, DataLoader(samples, batch_size=8), 1))
+    for name, array in weights(straight).items():
+        np.testing.assert_array_equal(array, weights(resumed)[name])
 
 
 @needs_compiler

@@ -712,3 +712,9 @@ def test_things_that_are_no_numbers():
         tensor(2) * 1j
     with pytest.raises(TypeError):
         tensor(2).astype("int64")
+
+
+def test_leaky_relu_of_a_single_number():
+    x = Tensor(-3.0, requires_grad=True)
+    y = ops.leaky_relu(x, 0.2)
+    assert y.item() == pytest.approx(-0.6) and grad(y, x)[0].item() == pytest.approx(0.2)

@@ -264,6 +264,39 @@ def test_the_smallest_wish_counts_and_the_old_number_comes_back(blas):
     assert blas() == outside and not parallel._blas.shares_out()
 
 
+def test_the_lowest_of_nested_wishes(blas):
+    outside = blas()
+    with parallel.blas_threads(2), parallel.blas_threads(1), parallel.blas_threads(2):
+        assert set(blas()) <= {1}
+    assert blas() == outside
+
+
+def test_a_forked_child_has_the_threads_that_were_there_before(blas):
+    if not hasattr(os, "fork"):
+        pytest.skip("this system does not fork")
+    outside = blas()
+    with parallel.blas_threads(1):
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if parallel._blas.limits == [] and blas() == outside else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        assert set(blas()) <= {1}
+
+
+def test_ctrl_c_at_the_start_leaves_nothing_behind(blas, monkeypatch):
+    outside, right = blas(), parallel._blas._set
+
+    def interrupted():
+        monkeypatch.setattr(parallel._blas, "_set", right)
+        right()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(parallel._blas, "_set", interrupted)
+    with pytest.raises(KeyboardInterrupt), parallel.blas_threads(1):
+        pass
+    assert blas() == outside and parallel._blas.limits == []
+
+
 def test_wishes_of_several_threads(blas):
     outside, barrier = blas(), threading.Barrier(2)
 

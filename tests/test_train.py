@@ -132,6 +132,24 @@ def test_noise_is_standard_normal_and_seeded():
     np.testing.assert_array_equal(noise, draw_noise(4000, 5, np.random.default_rng(3)).numpy())
 
 
+@pytest.mark.parametrize("loss", ["non_saturating", "wasserstein"])
+def test_the_numbers_of_a_step(loss):
+    """D's noise, then the places of the penalty, then G's noise; in each step others, and after a restart the same."""
+    gan = GAN(Config(loss=loss), SHAPE)
+    n, z = 200, 200 * gan.noise_dim
+    first, second = gan.draw(0, n), gan.draw(1, n)
+    assert len(first) == 2 * z + n * (loss == "wasserstein") and first.dtype == np.float32
+    np.testing.assert_array_equal(first, gan.draw(0, n))
+    for part in (slice(0, z), slice(-z, None)):
+        assert abs(first[part].mean()) < 0.05 and abs(first[part].std() - 1) < 0.05
+        assert not np.array_equal(first[part], second[part])
+    assert not np.array_equal(first[:z], first[-z:])
+    places = first[z:-z]
+    assert len(places) == 0 or (places.min() >= 0 and places.max() < 1 and abs(places.mean() - 0.5) < 0.1)
+    other = GAN(Config(loss=loss, seed=1), SHAPE).draw(0, n)
+    assert not np.array_equal(first[:z], other[:z])
+
+
 def all_bytes(gan):
     return {name: array.tobytes() for name, array in gan.arrays().items()}
 

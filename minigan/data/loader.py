@@ -43,7 +43,8 @@ class DataLoader:
         n = len(self.arrays[0])
         # A fresh generator per epoch leaves no state to save: after a restart, epoch 7 has the same order.
         order = np.random.default_rng([self.seed, epoch]).permutation(n) if self.shuffle else np.arange(n)
-        order = np.asarray(order, like=self.arrays[0])  # where the arrays are: on a GPU, in one copy
+        if hasattr(self.arrays[0], "__array_function__"):
+            order = np.asarray(order, like=self.arrays[0])  # where the arrays are: on a GPU, in one copy
         for i in range(start, len(self)):
             index = order[i * self.batch_size : (i + 1) * self.batch_size]
             batch = tuple(array[index] for array in self.arrays)

@@ -189,7 +189,7 @@ def leaky_relu(x: Tensor, slope: float = 0.01) -> Tensor:
         return record(backend.leaky_relu(x.data, slope), (x, to_x))
     if slope == 0:
         return record(np.maximum(x.data, 0), (x, to_x))
-    y = x.data * slope
+    y = np.multiply(x.data, slope, out=np.empty_like(x.data))
     return record(np.maximum(x.data, y, out=y), (x, to_x))
 
 
