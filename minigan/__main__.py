@@ -9,9 +9,6 @@ def main() -> int:
         from minigan import cli
 
         return cli.main()
-    except ValueError as error:  # a setting that is read at the import, such as MINIGAN_THREADS
-        print(f"minigan: {error}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         return 130
 

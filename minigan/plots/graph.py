@@ -32,17 +32,23 @@ def graph(y: Tensor, names: dict[str, Tensor] | None = None, gradients: bool = T
     with matplotlib.rc_context({"font.size": 12}):
         figure = new_figure(min(14.0, width + 0.5), height + 0.5)
         axes = figure.subplots()
-        for tensor in order:
-            for parent, _ in tensor.parents:
-                style = {"arrowstyle": "->", "lw": 1.5, "color": "0.4", "shrinkA": 34, "shrinkB": 34}
-                axes.annotate("", place[tensor], place[parent], arrowprops=style)
+        boxes = {}
         for tensor, (x, level) in place.items():
             text = f"{labels.get(tensor, _operation(tensor))}\n{_short(tensor)}"
             colour = FAKE if tensor is y else REAL if not tensor.parents else "0.4"
             box = {"boxstyle": "round,pad=0.4", "fc": "white", "ec": colour, "lw": 2}
-            axes.text(x, level, text, ha="center", va="center", bbox=box, zorder=3)
+            boxes[tensor] = axes.text(x, level, text, ha="center", va="center", bbox=box, zorder=3).get_bbox_patch()
             if tensor in slopes:
-                axes.text(x, level - 0.36, f"gradient {_short(slopes[tensor])}", ha="center", va="top", color=FAKE)
+                below = {"boxstyle": "square,pad=0.1", "fc": "white", "ec": "none"}  # a link behind it is interrupted
+                slope = f"gradient {_short(slopes[tensor])}"
+                axes.text(x, level - 0.36, slope, ha="center", va="top", color=FAKE, bbox=below, zorder=6)
+        for tensor in order:
+            parents = [parent for parent, _ in tensor.parents]
+            for number, parent in enumerate(parents):
+                bend = 0.2 * (-1) ** number if parents.count(parent) > 1 else 0.0  # a tensor used twice has two links
+                style = {"arrowstyle": "->", "lw": 1.5, "color": "0.4", "connectionstyle": f"arc3,rad={bend}"}
+                style |= {"patchA": boxes[parent], "patchB": boxes[tensor], "shrinkA": 0, "shrinkB": 2}
+                axes.annotate("", place[tensor], place[parent], arrowprops=style, zorder=5)  # when the boxes are drawn
         axes.set(xlim=(-0.6, max(column.values()) + 0.6), ylim=(min(heights) - 0.75, max(heights) + 0.55))
         axes.axis("off")
         return to_image(figure)
