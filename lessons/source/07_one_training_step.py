@@ -1,0 +1,580 @@
+# %% [markdown]
+# # 7. One training step, line by line
+#
+# - **Goals**: know every shape and every gradient of one step of $D$ and one step of $G$; write both steps.
+# - **You need**: lessons 2 (chain rule), 4 (dense layer, loss) and 6 (the two losses).
+# - **Run time**: under 60 seconds on two cores.
+#
+# A GAN on the plane: real points come from two moons, noise $z$ is two numbers, and a fake is $G(z)$. Both networks are
+# dense, with 32 hidden numbers per layer. To have something to look at, we train both a little first.
+
+# %%
+import copy
+import time
+
+import numpy as np
+
+from minigan import Tensor, grad, losses, nn, optim, plots, train
+from minigan.data import moons
+from minigan.exercises import check
+from minigan.metrics import frechet_distance
+from minigan.models import mlp_discriminator, mlp_generator
+from minigan.train import draw_noise, score
+
+rng = np.random.default_rng(0)
+G, D = mlp_generator(2, (2,), (32, 32), rng), mlp_discriminator((2,), (32, 32), rng)
+opt_G = optim.Adam(G.parameters(), lr=2e-3, betas=(0.5, 0.99))
+opt_D = optim.Adam(D.parameters(), lr=5e-3, betas=(0.5, 0.99))
+points, game = moons(5000, rng), losses.non_saturating
+print(D.summary((2,)))
+
+
+# %%
+def batch(n: int) -> Tensor:
+    """n of the real points, (n, 2)."""
+    return Tensor(points[rng.choice(len(points), n)])
+
+
+for _ in range(110):
+    for _ in range(3):  # D gets three steps, so that its opinion is worth looking at
+        train.discriminator_step(G, D, opt_D, game, batch(128), 2, rng)
+    train.generator_step(G, D, opt_G, game, 128, 2, rng)
+
+# %% [markdown]
+# ## By hand: three formulas
+#
+# Both networks are dense layers $a = h W^T + b$ with a bend between them, and the loss is a mean over logits. So three
+# formulas give every gradient. $g$ is the gradient of what stands on the left, and has its shape.
+#
+# | forward | backward |
+# |---|---|
+# | dense: $a = h W^T + b$, `(N, out)` | to $W$ `(out, in)`: $g^T h$; $b$ `(out,)`: $\sum g$; $h$ `(N, in)`: $g W$ |
+# | bend: $h = a$ where $a > 0$, else $s a$, `(N, 32)` | to $a$ `(N, 32)`: $g$ where $a > 0$, else $s g$ |
+# | loss of logits `(N, 1)` with target $t$, `()` | to a logit `(N, 1)`: $(D - t) / N$ with $D = \sigma$(logit) |
+#
+# - **D's step**: the targets are 1 for reals and 0 for fakes. The walk back ends at $D$'s first layer.
+# - **G's step**: the target of a fake is 1. The walk goes through $D$ (only the "to $h$" column) into $G$.
+#
+# The slope $s$ is 0.2 in $D$ and 0 in $G$. As code:
+
+
+# %%
+def by_hand(net, x, g_of):
+    """Gradients of all weights, and of x, where g_of(output) is the gradient at the output."""
+    values = [x]
+    for layer in net:
+        values.append(layer(values[-1]))
+    g, gradients = g_of(values[-1].numpy()), {}
+    for number in reversed(range(len(net))):
+        layer, h = net[number], values[number].numpy()
+        if isinstance(layer, nn.Linear):
+            gradients[f"{number}.weight"] = g.T @ h  # (out, N) @ (N, in)
+            gradients[f"{number}.bias"] = g.sum(axis=0)  # (out,)
+            g = g @ layer.weight.numpy()  # (N, out) @ (out, in)
+        else:
+            g = np.where(h > 0, g, getattr(layer, "negative_slope", 0) * g)
+    return gradients, g
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-x))
+
+
+# %% [markdown]
+# ## D's step in five stages
+#
+# Each stage is a line or two of `minigan/train.py`; `stage` keeps a picture of each. For these two steps the optimizer
+# is the plainest, SGD: $\theta \leftarrow \theta - \text{lr} \cdot g$, with rates so large that one step can be seen.
+
+# %%
+N, limits, pictures, captions = 48, (-2.0, 2.0), [], []
+opt_D, opt_G = optim.SGD(D.parameters(), lr=0.1), optim.SGD(G.parameters(), lr=0.05)
+real = batch(N)
+for parameter in G.parameters() + D.parameters():
+    parameter.grad = None  # forget what the training above left behind
+
+
+def stage(caption: str, picture):
+    pictures.append(picture)
+    captions.append(caption)
+
+
+def row(*pictures):
+    return plots.beside(*pictures).quantize(256, method=1)  # fewer colours: a smaller notebook
+
+
+def show_gradients(net: nn.Module) -> None:
+    for name, tensor in net.state().items():
+        size = "none" if tensor.grad is None else f"{np.linalg.norm(tensor.grad.numpy()):.4f}"
+        print(f"  {name:9} {tensor.shape!s:9} norm of its gradient: {size}")
+
+
+start = copy.deepcopy((G, D, opt_G, opt_D, rng))  # to come back to
+
+# %% [markdown]
+# **D 1: draw noise.** As many as there are reals.
+
+# %%
+noise = draw_noise(N, 2, rng)
+stage("D 1: draw noise", plots.noise_view(noise, "D 1: noise z"))
+print("real", real.shape, " noise", noise.shape)
+
+# %% [markdown]
+# **D 2: make fakes.** `frozen` says: $G$ is used, not trained. Nothing is recorded, so the fakes have no parents.
+
+# %%
+with G.frozen():
+    fake = G(noise)
+stage("D 2: make fakes", plots.gan_view(real, fake, generator=G, title="D 2: fakes G(z)", limits=limits))
+print("fake", fake.shape, " parents in the graph:", len(fake.parents))
+row(*pictures[-2:])
+
+# %% [markdown]
+# Both grey nets are the same: $G$ bends the plane of noise, and its dots with it, onto the plane of points.
+#
+# **D 3: score reals and detached fakes.** One logit per point.
+
+# %%
+real_logits, fake_logits = score(D, real), score(D, fake.detach())
+beliefs = [x.sigmoid().numpy() for x in (real_logits, fake_logits)]  # of reals, of fakes
+title = f"D 3: mean D(real) {beliefs[0].mean():.2f}, D(fake) {beliefs[1].mean():.2f}"
+stage("D 3: score reals and fakes", plots.gan_view(real, fake, D, title=title, limits=limits))
+print("real_logits", real_logits.shape, " fake_logits", fake_logits.shape)
+
+# %% [markdown]
+# **D 4: loss and backward.** The gradient at a logit is $(D - 1)/N$ for a real and $D/N$ for a fake: how wrong $D$ is.
+# The picture keeps only the points on the wrong side of 1/2.
+
+# %%
+loss = game.discriminator(real_logits, fake_logits)
+opt_D.zero_grad()
+loss.backward()
+print(f"loss {loss.item():.4f}, shape {loss.shape}\nD:")
+show_gradients(D)
+print("G:")
+show_gradients(G)
+
+# %%
+wrong = beliefs[0][:, 0] < 0.5, beliefs[1][:, 0] > 0.5  # reals, fakes
+errors = np.concatenate([1 - beliefs[0], beliefs[1]])[:, 0]  # |gradient| times N
+share = errors[np.concatenate(wrong)].sum() / errors.sum()
+picture = plots.gan_view(
+    real.numpy()[wrong[0]], fake.numpy()[wrong[1]], D, title=f"D 4: what D has wrong: {share:.0%} of |g|", limits=limits
+)
+stage("D 4: loss and backward", picture)
+print(f"{wrong[0].sum()} of {N} reals and {wrong[1].sum()} of {N} fakes are on the wrong side")
+row(*pictures[-2:])
+
+# %% [markdown]
+# Is it what the three formulas say?
+
+# %%
+to_real, _ = by_hand(D, real, lambda x: (sigmoid(x) - 1) / N)
+to_fake, _ = by_hand(D, fake, lambda x: sigmoid(x) / N)
+for name, parameter in D.state().items():
+    error = np.abs(parameter.grad.numpy() - (to_real[name] + to_fake[name])).max()
+    print(f"{name:9} largest difference {error:.1e}")
+
+# %% [markdown]
+# **D 5: update.** Only $D$'s parameters move.
+
+# %%
+before = [p.numpy().copy() for p in G.parameters()]
+opt_D.step()
+after = [score(D, x).sigmoid().numpy().mean() for x in (real, fake)]
+title = f"D 5: mean D(real) {after[0]:.2f}, D(fake) {after[1]:.2f}"
+stage("D 5: update D", plots.gan_view(real, fake, D, title=title, limits=limits))
+new_loss = game.discriminator(score(D, real), score(D, fake)).item()
+print(f"D's loss on the same points: {loss.item():.4f} -> {new_loss:.4f}")
+foreseen = opt_D.lr * sum((p.grad.numpy() ** 2).sum() for p in D.parameters())
+print(f"it fell by {loss.item() - new_loss:.4f}; lr times |gradient|^2 is {foreseen:.4f}")
+print("G unchanged, bit for bit:", all((a == p.numpy()).all() for a, p in zip(before, G.parameters(), strict=True)))
+row(pictures[2], pictures[4])
+
+# %% [markdown]
+# Left before, right after the update: the loss on these points fell.
+#
+# ## G's step in five stages
+#
+# **G 1: fresh noise.**
+
+# %%
+noise = draw_noise(N, 2, rng)
+stage("G 1: fresh noise", plots.noise_view(noise, "G 1: fresh noise z"))
+print("noise", noise.shape)
+
+# %% [markdown]
+# **G 2: fresh fakes.** No `frozen`, no `detach`: this time the fakes remember how they were made.
+
+# %%
+fake = G(noise)
+stage("G 2: fresh fakes", plots.gan_view(real, fake, generator=G, title="G 2: fresh fakes G(z)", limits=limits))
+print("fake", fake.shape, " parents in the graph:", len(fake.parents))
+row(*pictures[-2:])
+
+# %% [markdown]
+# **G 3: score.** $D$ is frozen: gradients pass through it, but none are computed for its weights. There are no reals
+# in this step: $G$ never sees one.
+
+# %%
+with D.frozen():
+    fake_logits = score(D, fake)
+believed = fake_logits.sigmoid().numpy().mean()
+title = f"G 3: mean D(fake) {believed:.2f}"
+stage("G 3: score the fakes", plots.gan_view(None, fake, D, G, title=title, limits=limits))
+print("fake_logits", fake_logits.shape)
+
+# %% [markdown]
+# **G 4: loss and backward.** The gradient at a logit is $(D - 1)/N$. Through $D$ it becomes a gradient at each fake,
+# `(N, 2)`: the arrows, which point down the slope. Through $G$ it becomes the gradients of $G$'s weights.
+
+# %%
+loss = game.generator(fake_logits)
+(to_fakes,) = grad(loss, fake)  # for the picture only
+opt_G.zero_grad()
+for parameter in D.parameters():
+    parameter.grad = None  # what D's own step left behind
+loss.backward()
+print(f"loss {loss.item():.4f}, shape {loss.shape}; gradient of the fakes {to_fakes.shape}\nG:")
+show_gradients(G)
+print("D:")
+show_gradients(D)
+picture = plots.gan_view(real, fake, D, gradients=to_fakes, title="G 4: where D wants the fakes to go", limits=limits)
+stage("G 4: loss and backward", picture)
+row(*pictures[-2:])
+
+# %%
+_, at_fakes = by_hand(D, fake, lambda x: (sigmoid(x) - 1) / N)  # through D to the fakes
+to_weights, _ = by_hand(G, noise, lambda _: at_fakes)  # and on through G
+print(f"fakes     largest difference {np.abs(to_fakes.numpy() - at_fakes).max():.1e}")
+for name, parameter in G.state().items():
+    print(f"{name:9} largest difference {np.abs(parameter.grad.numpy() - to_weights[name]).max():.1e}")
+
+# %% [markdown]
+# **G 5: update.** Only $G$'s parameters move. The same noise now gives other fakes.
+
+# %%
+opt_G.step()
+moved = G(noise)
+believed_now = score(D, moved).sigmoid().numpy().mean()
+title = f"G 5: mean D(fake) {believed:.2f} before, {believed_now:.2f} now"
+stage("G 5: update G", plots.gan_view(real, moved, D, G, title=title, limits=limits))
+move, arrow = moved.numpy() - fake.numpy(), -to_fakes.numpy()
+cosine = (move * arrow).sum(axis=1) / np.linalg.norm(move, axis=1) / np.linalg.norm(arrow, axis=1)
+print(f"G's loss on the same noise: {loss.item():.4f} -> {game.generator(score(D, moved)).item():.4f}")
+print(f"angle between a fake's arrow and its real move: median {np.degrees(np.arccos(np.median(cosine))):.0f} degrees")
+print(f"{np.mean(cosine < 0):.0%} of the fakes moved against their arrow")
+row(pictures[7], pictures[9])
+
+# %% [markdown]
+# The fakes do not simply follow their arrows: all of them share the same weights, and what moves one moves the others.
+#
+# ## All ten, one at a time
+#
+# For class: step through them. (The pictures above are the same; these buttons need a running kernel.)
+
+# %%
+plots.stepper(pictures, captions)
+
+# %% [markdown]
+# And the library's two functions do just this: from the same start, they come to the same weights.
+
+# %%
+G2, D2, opt_G2, opt_D2, rng2 = copy.deepcopy(start)
+train.discriminator_step(G2, D2, opt_D2, game, real, 2, rng2)
+train.generator_step(G2, D2, opt_G2, game, N, 2, rng2)
+for name, mine, theirs in (("G", G, G2), ("D", D, D2)):
+    pairs = zip(mine.parameters(), theirs.parameters(), strict=True)
+    print(f"{name}: largest difference {max(np.abs(a.numpy() - b.numpy()).max() for a, b in pairs):.1e}")
+
+# %% [markdown]
+# **Question: why run D twice?** In D's step it scores reals and fakes, in G's step it scores fakes again. Two reasons:
+#
+# 1. The two passes need different graphs. In D's step the walk back must reach D's weights and stop at the fakes; in
+#    G's step it must skip D's weights and go on through the fakes to G.
+# 2. Between them D has changed. G should learn from D's new opinion, not from its old one.
+#
+# ## Exercise: `discriminator_step`
+#
+# Write the five stages. Hint: `score(discriminator, images, labels)` gives logits, and the reals come first in
+# `game.discriminator`. Without `labels` (they are `None` here) just pass them on. The part with the penalty is for
+# Wasserstein games and is done already. The same exercise is `lessons/exercises/17_discriminator_step.py`.
+
+
+# %% exercise="discriminator_step"
+def discriminator_step(generator, discriminator, optimizer, game, real, noise_dim, rng, labels=None, penalty=0.0):
+    """One step of the discriminator. real (N, ...), noise (N, noise_dim), logits (N, 1), loss ().
+
+    The generator must come out as it went in. Returns the loss and the mean beliefs in reals and in fakes.
+    """
+    # Stages 1 to 4, up to the loss. Name them fake, real_logits, fake_logits and loss.
+    ### BEGIN SOLUTION
+    noise = draw_noise(len(real), noise_dim, rng, labels)
+    with generator.frozen():
+        fake = generator(noise)
+    real_logits = score(discriminator, real, labels)
+    fake_logits = score(discriminator, fake.detach(), labels)
+    loss = game.discriminator(real_logits, fake_logits)
+    ### END SOLUTION
+    if penalty:
+        loss = loss + penalty * losses.gradient_penalty(
+            lambda x: score(discriminator, x, labels), real, fake.detach(), rng
+        )
+    # Forget old gradients; backward; stage 5.
+    ### BEGIN SOLUTION
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    ### END SOLUTION
+    return {"d_loss": loss, "d_real": real_logits.sigmoid().mean(), "d_fake": fake_logits.sigmoid().mean()}
+
+
+# %% check="discriminator_step"
+check("discriminator_step", discriminator_step)
+
+# %% [markdown]
+# ## Exercise: `generator_step`
+#
+# Hint: here the gradient must reach the generator through the discriminator, so nothing is detached; decide who is
+# frozen, and when. The same exercise is `lessons/exercises/18_generator_step.py`.
+
+
+# %% exercise="generator_step"
+def generator_step(generator, discriminator, optimizer, game, batch_size, noise_dim, rng, labels=None):
+    """One step of the generator. noise (batch_size, noise_dim), logits (batch_size, 1), loss ().
+
+    The discriminator must come out as it went in. Returns {"g_loss": the loss}.
+    """
+    ### BEGIN SOLUTION
+    noise = draw_noise(batch_size, noise_dim, rng, labels)
+    fake = generator(noise)
+    with discriminator.frozen():
+        fake_logits = score(discriminator, fake, labels)
+    loss = game.generator(fake_logits)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return {"g_loss": loss}
+    ### END SOLUTION
+
+
+# %% check="generator_step"
+check("generator_step", generator_step)
+
+# %% [markdown]
+# ## Break it
+#
+# Each experiment starts with copies of the networks as they were before the ten stages, or with new ones.
+
+
+# %%
+def copies():
+    """Copies of G, D and their optimizers."""
+    return copy.deepcopy(start)[:4]
+
+
+def cosine_of(a: np.ndarray, b: np.ndarray) -> float:
+    return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+
+
+# %% [markdown]
+# ### Forget `detach`
+#
+# D's step without `frozen` and without `detach`. Which parameters get gradients, and what does it cost?
+
+
+# %%
+def score_and_walk_back(G, D, real, noise, forget: bool) -> float:
+    """Stages D 2 to D 4; returns the milliseconds they took."""
+    began = time.perf_counter()
+    if forget:
+        fake = G(noise)
+    else:
+        with G.frozen():
+            fake = G(noise).detach()
+    game.discriminator(score(D, real), score(D, fake)).backward()
+    return 1000 * (time.perf_counter() - began)
+
+
+# %%
+many, much_noise = batch(2000), draw_noise(2000, 2, np.random.default_rng(1))
+for forget in (False, True):
+    G2, D2, *_ = copies()
+    times = [score_and_walk_back(G2, D2, many, much_noise, forget) for _ in range(40)]
+    counts = [sum(p.grad is not None for p in net.parameters()) for net in (G2, D2)]
+    print(f"forgotten {forget!s:5}  parameters with gradients: G {counts[0]}, D {counts[1]}; {min(times):.1f} ms")
+
+# %% [markdown]
+# Then all six parameters of $G$ get gradients that nobody wants. Usually `opt_G.zero_grad()` throws them away, and only
+# time is lost. But where that is forgotten too, they are **added** to G's own gradients. Where do they point?
+
+# %%
+noise = draw_noise(N, 2, np.random.default_rng(1))
+G2, D2, *_ = copies()
+fake_logits = score(D2, G2(noise))
+from_d = np.concatenate([g.numpy().ravel() for g in grad(losses.bce_with_logits(fake_logits, 0.0), G2.parameters())])
+from_g = np.concatenate([g.numpy().ravel() for g in grad(game.generator(fake_logits), G2.parameters())])
+print(f"norms: from D's loss {np.linalg.norm(from_d):.3f}, from G's own loss {np.linalg.norm(from_g):.3f}")
+print(f"cosine of the angle between them: {cosine_of(from_d, from_g):.2f}")
+
+# %%
+for name, loss_of in (("G's own loss", game.generator), ("D's loss", lambda x: losses.bce_with_logits(x, 0.0))):
+    G2, D2, opt_G2, _ = copies()
+    beliefs = []
+    for _ in range(51):
+        opt_G2.zero_grad()
+        logits = score(D2, G2(noise))
+        loss_of(logits).backward()
+        opt_G2.step()
+        beliefs.append(logits.sigmoid().numpy().mean())
+    print(f"50 steps of G down {name}: mean D(fake) {beliefs[0]:.2f} -> {beliefs[-1]:.2f}")
+
+# %% [markdown]
+# A cosine near -1: nearly the opposite direction. D's loss would teach $G$ to be caught.
+#
+# ### One optimizer for both
+#
+# **Question: why not one optimizer?** One optimizer makes one loss small, say the sum of both. At a fake's logit, D's
+# loss has the slope $D/N$, and G's has $-D/N$ (minimax) or $(D - 1)/N$ (non-saturating). So the sum has the slope
+# exactly 0, or $(2D - 1)/N$. In the first case $G$ learns nothing. In the second, both networks are paid for $D = 1/2$
+# on fakes, wherever these are, and nothing pays $G$ for coming nearer to the data. Two players have two losses, so each
+# needs an optimizer of its own, with its own parameters.
+
+# %%
+G2, D2, *_ = copies()
+for rule in (losses.minimax, losses.non_saturating):
+    fake_logits = score(D2, G2(noise))
+    total = rule.discriminator(score(D2, real), fake_logits) + rule.generator(fake_logits)
+    norm = np.sqrt(sum((g.numpy() ** 2).sum() for g in grad(total, G2.parameters())))
+    print(f"{rule.__name__:14} norm of G's gradient from the sum of both losses: {norm:.4f}")
+
+# %% [markdown]
+# Trained from the start, 400 steps each:
+
+
+# %%
+def distance(G: nn.Module) -> float:
+    """The Frechet distance between 1000 fakes and 1000 reals: 0 where their means and covariances agree."""
+    return frechet_distance(G(draw_noise(1000, 2, np.random.default_rng(2))).numpy(), points[:1000])
+
+
+def new_players():
+    rng = np.random.default_rng(3)
+    G, D = mlp_generator(2, (2,), (32, 32), rng), mlp_discriminator((2,), (32, 32), rng)
+    return G, D, rng
+
+
+def view(G, D, title: str, reach: float):
+    fakes = G(draw_noise(200, 2, np.random.default_rng(2)))
+    return plots.gan_view(points[:200], fakes, D, title=f"{title}: distance {distance(G):.3g}", limits=(-reach, reach))
+
+
+def play(game, steps: int = 400):
+    """Train new players; returns them and the figures of the last step."""
+    G, D, rng = new_players()
+    opt_G, opt_D = (optim.Adam(net.parameters(), lr=3e-3, betas=(0.5, 0.99)) for net in (G, D))
+    for _ in range(steps):
+        figures = train.discriminator_step(G, D, opt_D, game, batch(128), 2, rng)
+        train.generator_step(G, D, opt_G, game, 128, 2, rng)
+    return G, D, figures
+
+
+# %%
+def play_with_one_optimizer(steps: int = 400):
+    G, D, rng = new_players()
+    both = optim.Adam(G.parameters() + D.parameters(), lr=3e-3, betas=(0.5, 0.99))
+    for _ in range(steps):
+        fake_logits = score(D, G(draw_noise(128, 2, rng)))
+        loss = game.discriminator(score(D, batch(128)), fake_logits) + game.generator(fake_logits)
+        both.zero_grad()
+        loss.backward()
+        both.step()
+    return G, D
+
+
+# %%
+right_G, right_D, right = play(game)
+one_G, one_D = play_with_one_optimizer()
+row(view(right_G, right_D, "two optimizers", 6), view(one_G, one_D, "one optimizer", 6))
+
+# %% [markdown]
+# ### Swap the labels
+#
+# D is told that fakes are real and that reals are fake; G's step is as before. 100 steps are enough:
+
+
+# %%
+class swapped:
+    discriminator = staticmethod(lambda real, fake: game.discriminator(fake, real))
+    generator = game.generator
+
+
+swapped_G, swapped_D, figures = play(swapped, 100)
+for name, found in (("right", right), ("swapped", figures)):
+    print(name, {key: round(value.item(), 3) for key, value in found.items()})
+row(view(right_G, right_D, "right labels", 12), view(swapped_G, swapped_D, "swapped labels", 12))
+
+# %% [markdown]
+# D's loss is nearly 0, as if all were well. But now "D believes it" means "it is a fake", and G is paid for that: it
+# runs away from the data. A loss that falls says little; look at D(real) and at the samples.
+#
+# ### Train G on D's stale fakes
+#
+# Could G's step save a pass and use what D's step has left? Three ways to try it. First, the fakes as D's step made
+# them:
+
+# %%
+G2, D2, opt_G2, opt_D2 = copies()
+with G2.frozen():
+    fake = G2(noise)
+try:
+    with D2.frozen():
+        game.generator(score(D2, fake.detach())).backward()
+except ValueError as error:
+    print(error)
+
+# %% [markdown]
+# Nothing leads back to $G$. Second, keep the graph of the fakes **and of their logits**, and walk it after D's update:
+
+
+# %%
+def to_g(logits: Tensor) -> np.ndarray:
+    """The gradients of G's loss at G2's weights, in one row."""
+    return np.concatenate([g.numpy().ravel() for g in grad(game.generator(logits), G2.parameters())])
+
+
+def error(a: np.ndarray, right: np.ndarray) -> str:
+    return f"{np.linalg.norm(a - right) / np.linalg.norm(right):.1%}"
+
+
+fake, fresh = G2(noise), G2(draw_noise(2000, 2, np.random.default_rng(4))).detach()
+old_logits = score(D2, fake)
+of_old_d = to_g(old_logits)
+before = [score(D2, x).sigmoid().numpy().mean() for x in (fake, fresh)]
+game.discriminator(score(D2, real), score(D2, fake.detach())).backward()
+opt_D2.step()
+stale, of_new_d = to_g(old_logits), to_g(score(D2, fake))
+print(f"gradient from the stale logits: {error(stale, of_new_d)} away from that of the new D,")
+print(f"                                {error(stale, of_old_d)} away from that of the old D")
+
+# %% [markdown]
+# It is the gradient of neither: the walk back meets the new weights of D together with values from before. (PyTorch
+# stops here with an error about an in-place change.) So the fakes must at least be scored afresh. Third, then: the old
+# fakes, with their graph, scored by the new D. The gradient is right. But D has just been trained on these very fakes:
+
+# %%
+after = [score(D2, x).sigmoid().numpy().mean() for x in (fake, fresh)]
+for name, old, new in zip(("the 48 fakes of D's step", "2000 fresh fakes"), before, after, strict=True):
+    print(f"{name:25} mean D {old:.3f} -> {new:.3f}")
+
+# %% [markdown]
+# Both fell: one step of D has not learned these 48 fakes by heart. So this third way works, and many programs take it.
+# minigan draws fresh noise: the two steps then share nothing, and $G$ gets twice as many different noise vectors.
+#
+# ## What you can now do
+#
+# - Name the five stages of each step, with the shape of everything in them.
+# - Say where each walk back begins, what it passes through, and where it ends.
+# - Recognise a forgotten `detach`, swapped labels and stale fakes by what they do.
+#
+# **Next**: lesson 8 asks why $G$ does not simply minimise what $D$ maximises.
