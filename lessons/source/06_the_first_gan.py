@@ -278,12 +278,12 @@ lines(curves, "step", "D's loss", "D's loss comes to ln 4")
 # ## 6. Break it: D too strong
 #
 # We let the fakes begin at $x = -8$, far from all reals, and use the original *minimax* loss for $G$, mean
-# $\ln(1 - D(fake))$. Once with the players taking turns; once with a $D$ that gets 300 steps first and 10 steps at
+# $\ln(1 - D(fake))$. Once with the players taking turns; once with a $D$ that gets 300 steps first and 5 steps at
 # each turn. $G$ has plain SGD here, so that a small gradient is a small step (Adam would divide by its size).
 
 
 # %%
-def strong(game, warm_up, turns, steps=100):
+def strong(game, warm_up, turns, steps=80):
     """Train from -8; returns the fakes and, for each step, the norm of G's gradient."""
     G, D, _, d_optimizer, rng = players(start=-8.0)
     g_optimizer, norms = optim.SGD(G.parameters(), lr=0.05), []
@@ -297,17 +297,17 @@ def strong(game, warm_up, turns, steps=100):
 
 runs = {
     "minimax, D as strong as G": strong(losses.minimax, 0, 1),
-    "minimax, D too strong": strong(losses.minimax, 300, 10),
-    "non-saturating, D too strong": strong(losses.non_saturating, 300, 10),
+    "minimax, D too strong": strong(losses.minimax, 300, 5),
+    "non-saturating, D too strong": strong(losses.non_saturating, 300, 5),
 }
 for name, (points, norms) in runs.items():
     print(f"{name}: mean of the fakes {points.mean():.2f}, median norm of G's gradient {np.median(norms):.1e}")
 x_far = np.linspace(-10, 7, 400)
 curves = {name: (x_far, normal(x_far[:, None], points[None], 0.15).mean(1)) for name, (points, _) in runs.items()}
-lines({"reals": (x, p)} | curves, "x", "density", "100 steps of G, begun at x = -8")
+lines({"reals": (x, p)} | curves, "x", "density", "80 steps of G, begun at x = -8")
 
 # %% [markdown]
-# With a strong $D$ and the minimax loss, the fakes are still at -8 after 100 steps. The gradient of $\ln(1 - D)$ in
+# With a strong $D$ and the minimax loss, the fakes are still at -8 after 80 steps. The gradient of $\ln(1 - D)$ in
 # the logit is $-D$: where $D$ is sure of a fake, $D$ is nearly 0, and so is all that $G$ is told. $D$'s loss is
 # nearly 0 here, and $JS = \ln 2$: nothing to follow. The non-saturating loss has the gradient $D - 1$, nearly $-1$ at
 # the same place, and gets $G$ out. Lesson 8 measures this.
@@ -364,7 +364,7 @@ chase(second, "D's learning rate 200 times too low: seed 1")
 # notices "too many fakes here" does. So a $D$ that is late leads to *mode collapse*: all fakes alike, at images all
 # the same picture.
 #
-# **Try:** `lr_d=4e-3` in `weak` (the healthy one); seeds 2 to 5 (some run away, some collapse); other `MIXTURE`s,
+# **Try:** `lr_d=4e-3` in `weak` (the healthy one); seeds 2 to 5 (2 collapses, the others run away); other `MIXTURE`s,
 # such as three bumps.
 #
 # ## What you can now do

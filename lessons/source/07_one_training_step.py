@@ -495,9 +495,15 @@ def play_with_one_optimizer(steps: int = 400):
 # %%
 right_G, right_D, right = play(game)
 one_G, one_D = play_with_one_optimizer()
+for name, final_G, final_D in (("two optimizers", right_G, right_D), ("one optimizer", one_G, one_D)):
+    means = [score(final_D, x).sigmoid().numpy().mean() for x in (batch(1000), final_G(draw_noise(1000, 2, rng)))]
+    print(f"{name}: D(real) {means[0]:.2f}, D(fake) {means[1]:.2f}")
 row(view(right_G, right_D, "two optimizers", 6), view(one_G, one_D, "one optimizer", 6))
 
 # %% [markdown]
+# With one optimizer everybody is content: D is sure of the reals and near 1/2 on the fakes, and the fakes are somewhere
+# else.
+#
 # ### Swap the labels
 #
 # D is told that fakes are real and that reals are fake; G's step is as before. 100 steps are enough:

@@ -35,8 +35,8 @@ from minigan.train import discriminator_step, draw_noise, generator_step
 # differ in how hard they push, and that is all: their ratio is $D/(1 - D) = e^x$.
 #
 # The loss is a mean over $N$ fakes, so each logit's gradient has a factor $1/N$. The rest of the chain, through $D$'s
-# layers into $G$, is the same for both losses. Where $D$ is sure that a fake is a fake, minimax gives $G$ nearly nothing:
-# it **saturates**.
+# layers into $G$, is the same for both losses. Where $D$ is sure that a fake is a fake, minimax gives $G$ nearly
+# nothing: it **saturates**.
 
 # %%
 x = np.linspace(-8, 8, 161)
@@ -145,22 +145,21 @@ for step in range(2001):
 series = {f"|gradient|, {name}": (steps, values) for name, values in norms.items()}
 series["mean D(fake)"] = (steps, beliefs)
 title = "A better D, and what is left for G"
-plots.lines(series, "steps of D alone, G fixed", "value (logarithmic axis)", title, log="y")
+plots.lines(series, "steps of D alone, G fixed", "value (logarithmic axis)", title, log="y", ylim=(1e-6, 200))
 
 # %% [markdown]
-# The minimax gradient falls with $D$(fake), as $-D$ says. The other one grows: its factor is nearly 1 for every fake, and
-# $D$'s slope from fakes to reals becomes steeper. That is no gift either: with steps of a fixed size, a long gradient
-# means leaps.
+# The minimax gradient falls with $D$(fake), as the slope $-D$ says. The other one grows: its slope is nearly $-1$ for
+# every fake, and $D$'s logits become steeper between fakes and reals. That is no gift either: steps become leaps.
 #
-# **Question: why is D's loss 0 bad?** $D$'s loss is near 0 only where $D$ is sure of all reals and of all fakes. Then $D$ is
-# right, but $G$ can learn nothing from it with minimax; and with any loss, what $D$ says about the neighbourhood of the
-# fakes was never tested there. A useful $D$ makes mistakes.
+# **Question: why is D's loss 0 bad?** It is near 0 only where $D$ is sure of every real and of every fake. Then its
+# answers are right, but with minimax $G$ learns nothing from them; and with any loss, $G$ then moves through places
+# where $D$ has seen neither reals nor fakes, and where its opinion was never tested. A useful $D$ still makes mistakes.
 #
 # ## Break it: an over-trained D
 #
-# Now both train, in turn. G starts from the same weights, and $D$ from one of two snapshots: after 100 steps alone, still
-# in doubt, or after 2000, over-trained. $G$'s optimizer is SGD with lr 0.005, so that the step is as long as the gradient
-# says. Progress is the distance from the middle of the fakes to the middle of the real points.
+# Now both train, in turn. $G$ starts from the same weights, and $D$ from one of two snapshots: after 100 steps alone,
+# still in doubt, or after 2000, over-trained. $G$'s optimizer is SGD with lr 0.005, so a step is as long as the
+# gradient says. Progress is the distance from the mean of the fakes to the mean of the real points.
 
 
 # %%
@@ -199,21 +198,27 @@ for name in games:
     final_G, final_D, distances = results[name, 2000]
     title = f"{name}, 40 steps later: {distances[-1]:.2f}"
     views.append(plots.gan_view(points[:200], final_G(noise).numpy()[:200], final_D, title=title, limits=(-2, 7)))
-plots.beside(*views)
+plots.beside(*views).quantize(256, method=1)  # fewer colours: a smaller notebook
 
 # %% [markdown]
-# XX
+# With a $D$ in doubt, both losses do equally well: near $D = 1/2$ their slopes are equal. With the over-trained $D$,
+# minimax leaves $G$ where it was, for all of its 40 steps, and the non-saturating loss brings it to the data, although
+# $D$ was as sure of itself at the start.
 #
-# **Question: does Adam not cure it?** Adam divides each gradient by its running size (lesson 5), so a factor that all of
-# them share drops out:
+# **Question: does Adam not cure it?** Adam divides each gradient by its running size (lesson 5), so a factor that all
+# gradients share drops out:
 
 # %%
 adam = lambda parameters: optim.Adam(parameters, lr=1e-3)
 for name, game in games.items():
     for d_steps in snapshots:
-        distances = play(game, d_steps, adam, steps=100)[2]
-        told = ", ".join(f"{step}: {distances[step]:.2f}" for step in (0, 10, 20, 40, 100))
+        distances = play(game, d_steps, adam)[2]
+        told = ", ".join(f"{step}: {distances[step]:.2f}" for step in (0, 10, 20, 40))
         print(f"{name:14} D trained {d_steps:4} steps before; distance after G's step {told}")
+
+# %% [markdown]
+# In these 40 steps all four move: Adam hides that the gradient is small. What it cannot change is **which fakes
+# count**. A fake's share of the gradient goes with $D$ in minimax, and with $1 - D$ in the non-saturating game:
 
 # %%
 with no_grad():
@@ -221,3 +226,15 @@ with no_grad():
     weights = {"minimax": D_of_fakes, "non-saturating": 1 - D_of_fakes}
 for name, w in weights.items():
     print(f"{name}: the 10 % of fakes with the most weight carry {np.sort(w)[-26:].sum() / w.sum():.0%} of it")
+
+# %% [markdown]
+# Minimax listens mostly to the few fakes that $D$ believes already, the non-saturating loss to all that it does not.
+# That is why minigan's default is `non_saturating`.
+#
+# ## What you can now do
+#
+# - Derive both slopes, $-D$ and $D - 1$, and say where each vanishes.
+# - Measure the gradient that reaches $G$, and recognise saturation by it.
+# - Explain why a perfect $D$ is a poor teacher, and what Adam changes about that and what not.
+#
+# **Next**: lesson 9 goes from points to images: convolution and its transpose.

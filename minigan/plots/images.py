@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from minigan.gradcheck import Report
-from minigan.plots.figures import to_image
+from minigan.plots.figures import FAKE, REAL, to_image
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
@@ -44,7 +44,7 @@ def scatter(points: np.ndarray, real: np.ndarray | None = None) -> Image.Image:
         axes.scatter(*real.T, s=6, color="0.6", label="real")
         middle, radius = (real.max(0) + real.min(0)) / 2, 0.65 * np.ptp(real, axis=0).max()
         axes.set(xlim=(middle[0] - radius, middle[0] + radius), ylim=(middle[1] - radius, middle[1] + radius))
-    axes.scatter(*points.T, s=6, color="tab:blue", label="generated")
+    axes.scatter(*points.T, s=6, color=REAL, label="generated")
     axes.set(aspect="equal", xlabel="x1", ylabel="x2")
     figure.legend(loc="outside lower center", ncols=2)
     return to_image(figure)
@@ -56,17 +56,17 @@ def loss_curves(metrics: list[dict[str, float]]) -> Image.Image:
     top, bottom = figure.subplots(2, sharex=True)
     steps = [m["step"] for m in metrics]
     lines = (
-        (top, "d_loss", "discriminator"),
-        (top, "g_loss", "generator"),
-        (bottom, "d_real", "D(real)"),
-        (bottom, "d_fake", "D(fake)"),
+        (top, "d_loss", "discriminator", REAL),
+        (top, "g_loss", "generator", FAKE),
+        (bottom, "d_real", "D(real)", REAL),
+        (bottom, "d_fake", "D(fake)", FAKE),
     )
-    for axes, key, label in lines:
+    for axes, key, label, colour in lines:
         values = np.array([m[key] for m in metrics])
         window = np.ones(min(len(values), 25))  # the mean over some 25 steps, and each step faintly behind it
         smooth = np.convolve(values, window, "same") / np.convolve(np.ones(len(values)), window, "same")
-        (line,) = axes.plot(steps, smooth, label=label)
-        axes.plot(steps, values, color=line.get_color(), lw=0.5, alpha=0.3)
+        axes.plot(steps, smooth, color=colour, label=label)
+        axes.plot(steps, values, color=colour, lw=0.5, alpha=0.3)
     top.set_ylabel("loss")
     bottom.set_ylabel("mean belief that it is real")
     bottom.set_ylim(0, 1)
