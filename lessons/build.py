@@ -89,7 +89,8 @@ def execute(notebook: NotebookNode, path: Path) -> float:
     budget = BUDGETS[int(path.name[:2])]
     began = time.perf_counter()
     try:
-        NotebookClient(notebook, timeout=2 * budget, resources={"metadata": {"path": str(LESSONS)}}).execute()
+        folder = {"metadata": {"path": str(LESSONS)}}
+        NotebookClient(notebook, timeout=2 * budget, resources=folder, coalesce_streams=True).execute()
     except CellExecutionError as error:
         raise SystemExit(f"{path.stem}: a cell ended with an error\n{error}") from None
     seconds = time.perf_counter() - began

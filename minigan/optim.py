@@ -131,7 +131,7 @@ class Adam(Optimizer):
         if use_kernels(theta):
             backend.adam(theta, g, m, v, b1, b2, self.lr * root / (1 - b1**self.steps), self.eps * root)
             return
-        step = g * (1 - b1)
+        step = np.multiply(g, 1 - b1, out=np.empty_like(g))
         m *= b1
         m += step
         np.multiply(g, g, out=step)

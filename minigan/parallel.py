@@ -155,14 +155,19 @@ def for_each_block(work: Callable[[Any], Any], blocks: Iterable[Any]) -> list[An
 def product(a: Any, b: Any) -> Any:
     """a @ b. A large product of matrices is shared out over our threads, by rows or by columns of the result.
 
-    Inside `blas_threads(n)` with n > 1, that is left to BLAS; and for arrays that are not NumPy's, to their library.
+    Inside `blas_threads(n)` with n > 1, that is left to BLAS; and for arrays on a GPU, to CuPy.
     """
     if _plain.on or a.ndim != 2 or b.ndim != 2:
         return a @ b
     if a.shape[1] == 1:
         return a * b  # the same, and several times faster than BLAS, which is made for longer sums
+    if backend.on_gpu(a):
+        return a @ b
     n, m = a.shape[0], b.shape[1]
-    if THREADS == 1 or a.size * m < WORTH_IT or _blas.shares_out() or backend.on_gpu(a):
+    if THREADS == 1 or a.size * m < WORTH_IT:
+        with blas_threads(1):  # BLAS's own threads gain little here, and cost much where other programs want the cores
+            return a @ b
+    if _blas.shares_out():
         return a @ b
     y = np.empty((n, m), np.result_type(a, b))
     step = -(-max(n, m) // THREADS)
@@ -220,7 +225,10 @@ class _Blas:
     @contextmanager
     def threads(self, count: int) -> Iterator[None]:
         """Inside the `with`, matrix products run on `count` threads; on fewer while anybody asks for fewer."""
-        outer = getattr(self.own, "limit", 1)
+        outer = getattr(self.own, "limit", None)
+        if count == outer:  # as it is already
+            yield
+            return
         try:  # around all of it: Ctrl-C may come at any place
             with self.lock:
                 if self.before is None:
@@ -249,7 +257,7 @@ class _Blas:
 
     def shares_out(self) -> bool:
         """Whether this thread is inside `with blas_threads(n)` with n > 1: then products are left to BLAS."""
-        return getattr(self.own, "limit", 1) > 1
+        return (getattr(self.own, "limit", None) or 1) > 1
 
     def after_fork(self) -> None:
         """Put back what the parent had set."""

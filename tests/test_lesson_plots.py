@@ -70,6 +70,12 @@ def test_gan_view_shows_what_it_is_given():
     assert not has_colour(Image.fromarray(pixels), fake_side, 500)
 
 
+def test_noise_view():
+    noise = RNG.standard_normal((50, 3))
+    dots = lambda picture: np.sum(np.asarray(picture).astype(int) @ [-1, 2, -1] > 60)  # green
+    assert dots(plots.noise_view(noise)) > 500 > dots(plots.noise_view(noise[:1]))
+
+
 def test_gan_view_changes_nothing():
     generator, discriminator = mlp_generator(3, (2,), (8,), RNG), mlp_discriminator((2,), (8,), RNG)
     before = [p.numpy().copy() for net in (generator, discriminator) for p in net.parameters()]

@@ -24,6 +24,7 @@ SPEC.loader.exec_module(build)
 SOURCES = build.sources([])
 NOTEBOOKS = [ROOT / "lessons" / f"{path.stem}.ipynb" for path in SOURCES]
 each_lesson = pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+LESSON_6 = ("d_loss", "g_loss")  # two checks of its own, which are in no catalogue
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -69,10 +70,12 @@ def test_its_exercises_are_not_written_yet_and_solved_for_the_teacher(path):
     exercises = [cell.metadata["exercise"] for cell in marked if "exercise" in cell.metadata]
     checks = [cell.metadata["check"] for cell in marked if "check" in cell.metadata]
     assert set(checks) <= set(exercises)
-    assert bool(checks) or path.stem[:2] in ("01", "06")  # lesson 6 checks by itself, lesson 1 has none
+    assert bool(checks) or path.stem[:2] == "01"
     for cell, text in zip(marked, cells(NOTEBOOKS[SOURCES.index(path)]), strict=True):
         if "check" in cell.metadata:
-            assert find(cell.metadata["check"])
+            assert cell.metadata["check"] in ("d_loss", "g_loss") or find(
+                cell.metadata["check"]
+            )  # those are lesson 6's own
             assert "not written yet" in " ".join(map(text_of, text["outputs"]))
     for name, student, teacher in zip(marked, build.student(path).cells, build.teacher(path).cells, strict=True):
         if "exercise" in name.metadata:
@@ -84,7 +87,7 @@ def test_the_exercises_of_the_catalogue_stand_in_their_lesson():
     checked = {}
     for path in SOURCES:
         for cell in build.read(path).cells:
-            if "check" in cell.metadata:
+            if cell.metadata.get("check", "d_loss") not in LESSON_6:
                 checked[cell.metadata["check"]] = int(path.name[:2])
     assert checked == {e.name: e.lesson for e in EXERCISES if e.name in checked}
     homework = {"topological_order", "he_normal", "wasserstein"}
@@ -129,8 +132,8 @@ def test_an_error_in_a_notebook_ends_the_build(tmp_path):
 
 def test_too_slow_and_too_large(tmp_path, monkeypatch):
     path = tmp_path / "03_slow.py"
-    path.write_text("# %%\nimport time\n# %%\ntime.sleep(1.5)\n")
-    monkeypatch.setitem(build.BUDGETS, 3, 0.6)
+    path.write_text("# %%\nimport time\n# %%\ntime.sleep(3)\n")
+    monkeypatch.setitem(build.BUDGETS, 3, 1)
     with pytest.raises((SystemExit, TimeoutError)):
         build.execute(build.student(path), path)
     notebook = build.student(path)

@@ -322,3 +322,22 @@ def test_which_threads_suit_which_networks(blas, monkeypatch):
         assert set(blas()) <= {2}
     with suitable_threads(dense, convolutions):
         assert set(blas()) <= {1}
+
+
+def test_who_computes_a_product(monkeypatch):
+    """A small one BLAS on one thread; a large one our threads, or BLAS's inside `blas_threads`."""
+    monkeypatch.setattr(parallel, "THREADS", 2)
+    monkeypatch.setattr(parallel, "WORTH_IT", 1000)
+    monkeypatch.setattr(parallel._plain, "on", False)
+    small, large, seen = np.ones((4, 4)), np.ones((20, 20)), []
+    ours, limits = parallel.for_each_block, parallel.blas_threads
+    monkeypatch.setattr(parallel, "for_each_block", lambda *a: seen.append("ours") or ours(*a))
+    monkeypatch.setattr(parallel, "blas_threads", lambda n: seen.append(n) or limits(n))
+    parallel.product(small, small)
+    parallel.product(large, large)
+    assert seen == [1, "ours", 1]
+    seen.clear()
+    with limits(2):
+        parallel.product(small, small)
+        parallel.product(large, large)
+    assert seen == [1]

@@ -86,7 +86,7 @@ def test_a_grid_of_large_images_is_not_shrunk():
     assert min(plots.image_grid(np.zeros((4, 1, 500, 500))).size) >= 1000
 
 
-BLUE, ORANGE = (31, 119, 180), (255, 127, 14)
+BLUE, ORANGE = (0, 114, 178), (213, 94, 0)
 
 
 def places(picture, red, green, blue, tolerance=12):

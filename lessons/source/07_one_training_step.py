@@ -258,7 +258,7 @@ opt_G.step()
 moved = G(noise)
 believed_now = score(D, moved).sigmoid().numpy().mean()
 title = f"G 5: mean D(fake) {believed:.2f} before, {believed_now:.2f} now"
-stage("G 5: update G", plots.gan_view(real, moved, D, G, title=title, limits=limits))
+stage("G 5: update G", plots.gan_view(None, moved, D, G, title=title, limits=limits))
 move, arrow = moved.numpy() - fake.numpy(), -to_fakes.numpy()
 cosine = (move * arrow).sum(axis=1) / np.linalg.norm(move, axis=1) / np.linalg.norm(arrow, axis=1)
 print(f"G's loss on the same noise: {loss.item():.4f} -> {game.generator(score(D, moved)).item():.4f}")
