@@ -1,11 +1,11 @@
 # %% [markdown]
 # # 2. Tensors and the chain rule
 #
-# - **Goals:** compute gradients by hand on a small graph; write the derivatives of a broadcast, a product and a matrix
+# - **Goals**: compute gradients by hand on a small graph; write the derivatives of a broadcast, a product and a matrix
 #   product; explain in which order backprop must walk.
-# - **You need:** the derivative of a product, the chain rule for one variable, matrix products. From lesson 1: what a
-#   loss is.
-# - **Run time:** 15 seconds on two cores (budget).
+# - **Prerequisites**: the derivative of a product, the chain rule for one variable, matrix products. From lesson 1:
+#   what a loss is.
+# - **Run time**: 15 seconds on two cores.
 
 # %% [markdown]
 # ## By hand: one number at a time
@@ -49,8 +49,12 @@ print("dL/dx", x.grad.item(), "  dL/dw", w.grad.item(), "  dL/db", b.grad.item()
 # %% [markdown]
 # ## The picture
 #
-# The recorded graph. Each box has a name, the operation or "given", and its value; under it, in orange, is the
-# gradient of $L$. Values were computed from left to right, and gradients from right to left. Compare with the table.
+# The recorded graph. A box shows its name (or the operation, if it has no name) and its value; blue boxes were given,
+# the orange-framed one is $L$. Under each box, in orange, is the gradient of $L$. Values were computed from left to
+# right, and gradients from right to left. Compare with the table.
+#
+# What a tensor was computed from are its **parents**, here to its left: $w$ and $x$ are the parents of $u$. What was
+# computed from it are its **children**: $v$ is the only child of $u$.
 
 # %%
 graph(L, {"x": x, "w": w, "b": b, "u = w x": u, "v = u + b": v, "L = v v": L})
@@ -129,7 +133,8 @@ check("unbroadcast", unbroadcast)
 #
 # $y = a b$, element by element. If only $a$ changes, this is a straight line in $a$: what is its slope? Then multiply
 # by `g`, and sum down to $a$'s shape. For that, use the library's `shape.unbroadcast`, so that this exercise does not
-# depend on the last one. (In the terminal: `lessons/exercises/02_mul.py`.)
+# depend on the last one. Leave the lines with `operands` and `value` (the plain array or number of an operand) as they
+# are: you write only `to_a` and `to_b`. (In the terminal: `lessons/exercises/02_mul.py`.)
 
 
 # %% exercise="mul"
@@ -161,14 +166,14 @@ check("mul", mul)
 #
 # Nearly all the work of a network is $y = a\,b$ for matrices: $a$ (n, k), $b$ (k, m), $y$ (n, m).
 #
-# $$y_{ij} = \sum_k a_{ik}\, b_{kj}$$
+# $$y_{ij} = \sum_s a_{is}\, b_{sj} \qquad (s = 1, \ldots, k)$$
 #
-# The number $a_{ik}$ acts on $y_{ij}$ for **every** $j$, each time with the slope $b_{kj}$. Rule 1:
+# The number $a_{is}$ acts on $y_{ij}$ for **every** $j$, each time with the slope $b_{sj}$. Rule 1:
 # multiply by $g_{ij}$. Rule 2: add up all places where it acts:
 #
-# $$\frac{dL}{da_{ik}} = \sum_j g_{ij}\, b_{kj}
+# $$\frac{dL}{da_{is}} = \sum_j g_{ij}\, b_{sj}
 # \qquad\text{and in the same way}\qquad
-# \frac{dL}{db_{kj}} = \sum_i a_{ik}\, g_{ij}$$
+# \frac{dL}{db_{sj}} = \sum_i a_{is}\, g_{ij}$$
 #
 # Each of the two is again a matrix product. Which one?
 #
@@ -206,7 +211,9 @@ check("matmul", matmul)
 
 # %% [markdown]
 # With these three, a whole layer can be differentiated. Here are 8 points through a dense layer with 3 outputs. The
-# bias (3,) is broadcast to (8, 3), so its gradient is a sum over the 8 points.
+# bias (3,) is broadcast to (8, 3), so its gradient is a sum over the 8 points. In the picture the
+# `mean` appears as a sum and, in the box `loss`, a division by the number of terms, 8 times 3 = 24. The slope of that
+# step is 1/24 = 0.042: the gradient under `sum`.
 
 # %%
 rng = np.random.default_rng(0)
@@ -267,7 +274,8 @@ for n in links:
     a = y = Tensor(1.0, requires_grad=True)
     for _ in range(n):
         y = y + y
-    visits["every path"].append(every_path(y, Tensor(1.0), gradients := {}))
+    gradients = {}
+    visits["every path"].append(every_path(y, Tensor(1.0), gradients))
     visits["topological order"].append(len(topological_order([y])))
 print(f"12 sums: gradient {gradients[a].item():.0f}, visits", {name: v[-1] for name, v in visits.items()})
 lines({k: (links, v) for k, v in visits.items()}, "sums in a chain", "tensors visited", log="y", markers=True)
@@ -283,7 +291,8 @@ print("minigan lists ", " ".join(names[t] for t in topological_order([y])))
 print("and walks back", " ".join(names[t] for t in reversed(topological_order([y]))))
 
 # %% [markdown]
-# The whole walk is the function `_walk` in `minigan/tensor.py`; apart from checks, it has about ten lines.
+# The whole walk is the function `_walk` in `minigan/tensor.py`: about twenty lines; the extra ones skip what needs no
+# gradient.
 #
 # **Homework:** write `topological_order` yourself. The stub is in
 # `lessons/exercises/06_topological_order.py`; check it with `minigan exercise check topological_order`.

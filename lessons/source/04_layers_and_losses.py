@@ -2,7 +2,7 @@
 # # 4. Layers and losses
 #
 # - **Goals**: write the layers and the loss of a discriminator, and know why weights and losses start as they do.
-# - **You need**: lessons 2 and 3 (derivatives `to_x(g, y)`; `gradcheck`).
+# - **Prerequisites**: lessons 2 and 3 (derivatives `to_x(g, y)`; `gradcheck`).
 # - **Run time**: under 20 seconds on two cores.
 #
 # A discriminator can be as simple as this: dense layer, leaky ReLU, dense layer, leaky ReLU, ..., dense layer. Its
@@ -23,8 +23,9 @@ rng = np.random.default_rng(0)
 #
 # $$y_{no} = \sum_i x_{ni} W_{oi} + b_o, \qquad y = x W^T + b$$
 #
-# with $x$ `(N, in)`, $W$ `(out, in)`, $b$ `(out,)` and $y$ `(N, out)`. For each number, ask in which outputs it acts,
-# and add up what comes back from all of them:
+# with $x$ `(N, in)`, $W$ `(out, in)`, $b$ `(out,)` and $y$ `(N, out)`. (In lesson 2 $w$ was `(in, out)`; libraries
+# store `(out, in)`, hence the transpose.) For each number, ask in which outputs it acts, and add up what comes back
+# from all of them:
 #
 # - $x_{ni}$ acts on $y_{no}$ for every $o$, by the factor $W_{oi}$: the gradient is $\sum_o g_{no} W_{oi}$;
 # - $W_{oi}$ acts on $y_{no}$ for every $n$, by the factor $x_{ni}$: the gradient is $\sum_n g_{no} x_{ni}$;
@@ -33,7 +34,8 @@ rng = np.random.default_rng(0)
 # ## Exercise: `linear`
 #
 # Write the value, and the three sums: two are matrix products, the last is `ops.sum`. Hint: shapes decide; only one
-# product of $g$ and $W$ gives `(N, in)`. The same exercise is `lessons/exercises/08_linear.py`.
+# product of $g$ and $W$ gives `(N, in)`. Each of the four lines with `raise` is one to replace. The same exercise is
+# `lessons/exercises/08_linear.py`.
 
 
 # %% exercise="linear"
@@ -55,7 +57,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         return ops.sum(g, axis=0)
         ### END SOLUTION
 
-    # Write here: value = ..., an array (N, out), of x.data, weight.data and (if there is a bias) bias.data.
+    # Replace the line below this comment by: value = ..., an array (N, out), of x.data, weight.data and (if there is
+    # a bias) bias.data.
     ### BEGIN SOLUTION
     value = x.data @ weight.data.T
     if bias is not None:
@@ -93,8 +96,8 @@ plots.lines(
 # ## Exercise: `leaky_relu`
 #
 # Write its derivative. Hint: `np.where(condition, a, b)` on the array `x.data`; at the corner $x = 0$ take the slope.
-# The factor must have the dtype of `x`: `Tensor(array, dtype=x.dtype)`. The same exercise is
-# `lessons/exercises/05_leaky_relu.py`.
+# Simplest: multiply $g$ by this plain array, which then takes the dtype of $g$. (As a `Tensor` it must have the dtype of
+# `x`: `Tensor(array, dtype=x.dtype)`.) The same exercise is `lessons/exercises/05_leaky_relu.py`.
 
 
 # %% exercise="leaky_relu"
@@ -103,7 +106,7 @@ def leaky_relu(x: Tensor, slope: float = 0.01) -> Tensor:
 
     def to_x(g: Tensor, y: Tensor) -> Tensor:
         ### BEGIN SOLUTION
-        return g * Tensor(np.where(x.data > 0, 1.0, slope), dtype=x.dtype)
+        return g * np.where(x.data > 0, 1.0, slope)
         ### END SOLUTION
 
     return record(np.maximum(x.data, slope * x.data), (x, to_x))
@@ -144,7 +147,8 @@ for name, std in inits.items():
 # %% [markdown]
 # ## The picture: 20 layers under three inits
 #
-# The same inputs go through 20 layers; `z` keeps what each dense layer gives, before the leaky ReLU.
+# The same inputs go through 20 layers; `z` keeps what each dense layer gives, before the leaky ReLU. In the histograms,
+# whatever lies beyond -4 or 4 is counted in the last bar on that side.
 
 
 # %%
@@ -164,7 +168,7 @@ nets = {name: twenty_layers(std) for name, std in inits.items()}
 
 
 def show(name):
-    """Four layers of a net; what lies beyond -4 or 4 is counted in the last bar."""
+    """Histograms of four layers of a net."""
     groups = {f"layer {n}": np.clip(nets[name][n - 1].numpy(), -4, 4) for n in (1, 5, 10, 20)}
     return plots.histograms(groups, "z", f"{name}: std(w) = {inits[name]:.3f}", bins=np.linspace(-4, 4, 42))
 
@@ -206,16 +210,16 @@ plots.lines(
 )
 
 # %% [markdown]
-# With too small weights the gradient that reaches layer 1 is about $10^{-12}$: gradient descent would not move it. With
-# too large ones it is above $10^6$, and the first step throws the weights away.
+# With too small weights the gradient that reaches layer 1 is about $10^{-12}$: gradient descent would not move layer 1.
+# With too large ones it is above $10^6$, and the first step throws the weights away.
 #
-# **Question: why does the DCGAN (lesson 10) draw its weights from $N(0, 0.02^2)$?** Because batch norm brings the
-# numbers back to variance 1 after nearly every layer.
+# **Question: why does the DCGAN (lesson 10) draw its weights from $N(0, 0.02^2)$?** It may, because batch norm
+# brings the numbers back to variance 1 after nearly every layer; 0.02 itself is a habit.
 #
 # **Question: why not start with all weights 0?** Then all units of a layer compute the same, get the same gradient,
 # and stay the same forever.
 #
-# ## Exercise (if there is time): `he_normal`
+# ## Homework (optional): `he_normal`
 #
 # Draw the weights. Hint: `rng.standard_normal(shape)` has standard deviation 1 and is float64; `.astype(np.float32)`
 # converts. The same exercise is `lessons/exercises/09_he_normal.py`.
@@ -269,14 +273,15 @@ plots.lines(
 )
 
 # %% [markdown]
-# **Question: why is a discriminator with loss 0 bad?** Then $D = t$ for every image, and its gradient $D - t$ is 0: it
-# has nothing left to learn from. And the generator learns only from what comes through it (lesson 8).
+# **Question: why is a discriminator with loss 0 bad?** Then $D = t$ for every image, and its gradient $D - t$ is 0: *D*
+# has nothing left to learn. What that means for *G* depends on *G*'s loss: lesson 8.
 #
 # ## Exercise: `bce_with_logits`
 #
 # First `softplus`: its value on the array `x.data`, with `np.maximum`, `np.exp`, `np.abs` and `np.log1p` (`log1p(z)` is
-# $\ln(1 + z)$, exact for tiny $z$). Then the loss, with `softplus` and `mean`. Hint: two softplus terms, with the
-# weights $t$ and $1 - t$. The same exercise is `lessons/exercises/07_bce_with_logits.py`.
+# $\ln(1 + z)$, exact for tiny $z$). In its derivative $e^x/(1+e^x)$ overflows as well, so use `ops.sigmoid`, which is
+# written safely. Then the loss, with `softplus` and `mean`. Hint: two softplus terms, with the weights $t$ and
+# $1 - t$. The same exercise is `lessons/exercises/07_bce_with_logits.py`.
 
 
 # %% exercise="bce_with_logits"
@@ -288,7 +293,7 @@ def softplus(x: Tensor) -> Tensor:
         return g * sigmoid(x)
         ### END SOLUTION
 
-    # Write here: value = ..., an array of the shape of x.
+    # Replace the line below by: value = ..., an array of the shape of x.
     ### BEGIN SOLUTION
     value = np.maximum(x.data, 0) + np.log1p(np.exp(-np.abs(x.data)))
     ### END SOLUTION
@@ -309,7 +314,8 @@ check("bce_with_logits", softplus, bce_with_logits)
 # ## Break it: the loss from probabilities
 #
 # It looks harmless to compute $D$ first and take the logarithm afterwards. A common repair is to clip $D$, so that the
-# logarithm stays finite. Compare both with the loss from logits, for a fake that $D$ takes for real.
+# logarithm stays finite. Compare both with the loss from logits, for a fake that $D$ takes for real. (The code of the
+# table below only measures and prints: skip the code, read the table.)
 
 
 # %%
