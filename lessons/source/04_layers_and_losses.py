@@ -96,8 +96,8 @@ plots.lines(
 # ## Exercise: `leaky_relu`
 #
 # Write its derivative. Hint: `np.where(condition, a, b)` on the array `x.data`; at the corner $x = 0$ take the slope.
-# Simplest: multiply $g$ by this plain array, which then takes the dtype of $g$. (As a `Tensor` it must have the dtype of
-# `x`: `Tensor(array, dtype=x.dtype)`.) The same exercise is `lessons/exercises/05_leaky_relu.py`.
+# Simplest: multiply $g$ by this plain array, which then takes the dtype of $g$. (As a `Tensor` it must have the dtype
+# of `x`: `Tensor(array, dtype=x.dtype)`.) The same exercise is `lessons/exercises/05_leaky_relu.py`.
 
 
 # %% exercise="leaky_relu"
