@@ -92,7 +92,8 @@ def violations(files):
 
 
 def sources():
-    paths = [path for path in sorted(PACKAGE.rglob("*.py")) if path.parent.name != "stubs"]  # those are the students'
+    # The stubs are the students'; an installed minigan carries the lessons in `notebooks`.
+    paths = [path for path in sorted(PACKAGE.rglob("*.py")) if not {"stubs", "notebooks"} & set(path.parts)]
     return {str(path.relative_to(PACKAGE)): path.read_text("utf-8") for path in paths}
 
 

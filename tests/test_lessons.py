@@ -170,6 +170,8 @@ def test_opening_one(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(lessons.importlib.util, "find_spec", lambda name: True)
     monkeypatch.setattr(lessons.subprocess, "run", lambda command, check: opened.append(Path(command[-1])))
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(lessons, "PACKAGE", ROOT / "minigan")
+    monkeypatch.setattr(lessons, "FOLDERS", [ROOT / "lessons"])
     assert main(["lessons", "2"]) == 0
     assert opened.pop() == NOTEBOOKS[1]
     package = tmp_path / "package"

@@ -262,6 +262,7 @@ A, B, C = (rng.standard_normal(shape) for shape in ((6, 6), (6, 6), (3, 6)))
 first = {}
 
 
+# %%
 def check_all():
     """The reports 1 to 8 of the functions as they are now."""
     tests = [(leaky, A), (pick, A), (subtract, A, B), (average, C)]
