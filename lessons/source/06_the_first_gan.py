@@ -63,8 +63,8 @@ lines(curves, "belief d at this x", "p ln d + q ln(1 - d)", "What D gains at one
 # | fakes are nowhere near the reals | $\ln 2 = 0.693$ | 0 |
 #
 # **Question: why is a loss of 0 for D bad?** It says that no fake is near any real point. Then $JS = \ln 2$, and it
-# stays $\ln 2$ if the fakes move a little: nothing tells $G$ where to go. A loss near 1.386 is the good end, if $D$
-# is any good: it cannot tell them apart.
+# stays $\ln 2$ if the fakes move a little: a $G$ that follows the value $V$ is told nothing (section 6 shows it, and a
+# loss that helps). A loss near 1.386 is the good end, if $D$ is any good: it cannot tell them apart.
 #
 # Our reals are a mixture of two normal densities, two thirds around -2 and one third around 2:
 
@@ -151,7 +151,9 @@ compare(d_loss, losses.non_saturating.discriminator, 2)
 compare(g_loss, losses.non_saturating.generator, 1)
 
 # %% [markdown]
-# If both passed, they are used for all of the training below; if not, minigan's own are.
+# If both passed, they are used for the training below (section 6 compares two of minigan's own); if not, minigan's
+# are. Note that $G$'s loss is not $V$: it has the same best answer and pushes each fake the same way, but harder where
+# $D$ is sure. So the argument with $JS$ is a guide from here on, no longer a proof.
 
 
 # %%
@@ -199,12 +201,12 @@ curves = {"reals p": (x, p), "fakes q": (x, q), "D*": (x, best(p, q)), "learned 
 lines(curves, "x", "density, or belief", "D against its best answer, G fixed", ylim=(0, 1.3))
 
 # %% [markdown]
-# The learned $D$ follows $D^*$ where there are points. Where there are none (far outside), nothing tells it what to
-# say.
+# The learned $D$ follows $D^*$ where there are many points. Where there are none (far outside), nothing tells it what
+# to say.
 #
 # ## 5. The GAN
 #
-# Now $G$ learns too. It makes a number of 4 normal numbers of noise. Its density $q$ is not known as a formula; to
+# Now $G$ learns too. It turns 4 normal numbers of noise into one number. Its density $q$ is not known as a formula; to
 # draw it, we put a narrow normal curve on each of 2000 fakes and take the mean (a *kernel density*). The players take
 # turns, one step each.
 
@@ -341,7 +343,7 @@ def chase(seen, title):
         ("5 % of the fakes are below", "mean of the fakes", "5 % of the fakes are above"),
     )
     curves = {name: (steps, column) for name, column in zip(names, seen.T, strict=True)}
-    reals = {"reals lie between": ([0, 600], [-3.5, -3.5]), "and": ([0, 600], [4, 4])}
+    reals = {"lowest reals": ([0, 600], [-3.5, -3.5]), "highest reals": ([0, 600], [4, 4])}
     return lines(curves | reals, "step", "x", title)
 
 

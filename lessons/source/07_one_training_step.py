@@ -132,7 +132,9 @@ row(*pictures[-2:])
 # %% [markdown]
 # Both grey nets are the same: $G$ bends the plane of noise, and its dots with it, onto the plane of points.
 #
-# **D 3: score reals and detached fakes.** One logit per point.
+# **D 3: score reals and detached fakes.** One logit per point. Here `detach` does nothing, for `frozen` has cut the
+# graph already: it is a second lock, and the only one in programs without `frozen`, which also protects the running
+# statistics of batch norm (lesson 10).
 
 # %%
 real_logits, fake_logits = score(D, real), score(D, fake.detach())
@@ -192,7 +194,8 @@ print("G unchanged, bit for bit:", all((a == p.numpy()).all() for a, p in zip(be
 row(pictures[2], pictures[4])
 
 # %% [markdown]
-# Left before, right after the update: the loss on these points fell.
+# Left before, right after the update: the loss on these points fell. D(real) got a little worse, D(fake) got better by
+# more: the step lowers the sum, not each part.
 #
 # ## G's step in five stages
 #
@@ -268,6 +271,7 @@ row(pictures[7], pictures[9])
 
 # %% [markdown]
 # The fakes do not simply follow their arrows: all of them share the same weights, and what moves one moves the others.
+# Only the mean over all fakes, the loss, must go down.
 #
 # ## All ten, one at a time
 #
@@ -296,9 +300,10 @@ for name, mine, theirs in (("G", G, G2), ("D", D, D2)):
 #
 # ## Exercise: `discriminator_step`
 #
-# Write the five stages. Hint: `score(discriminator, images, labels)` gives logits, and the reals come first in
-# `game.discriminator`. Without `labels` (they are `None` here) just pass them on. The part with the penalty is for
-# Wasserstein games and is done already. The same exercise is `lessons/exercises/17_discriminator_step.py`.
+# Write the five stages. Hint: `draw_noise(n, noise_dim, rng, labels)` gives the noise and `score(discriminator, images,
+# labels)` the logits; the reals come first in `game.discriminator`. The `labels` are for lesson 10, where both players
+# are told the digit; here they are `None`: pass them on to both functions. The part with the penalty is for Wasserstein
+# games and is done already. The same exercise is `lessons/exercises/17_discriminator_step.py`.
 
 
 # %% exercise="discriminator_step"
@@ -336,7 +341,8 @@ check("discriminator_step", discriminator_step)
 # ## Exercise: `generator_step`
 #
 # Hint: here the gradient must reach the generator through the discriminator, so nothing is detached; decide who is
-# frozen, and when. The same exercise is `lessons/exercises/18_generator_step.py`.
+# frozen, and when. Pass `labels` on to `draw_noise` and `score` again. The same exercise is
+# `lessons/exercises/18_generator_step.py`.
 
 
 # %% exercise="generator_step"
@@ -378,7 +384,7 @@ def cosine_of(a: np.ndarray, b: np.ndarray) -> float:
 
 
 # %% [markdown]
-# ### Forget `detach`
+# ### Forget `frozen` and `detach`
 #
 # D's step without `frozen` and without `detach`. Which parameters get gradients, and what does it cost?
 

@@ -32,7 +32,7 @@ from minigan.train import discriminator_step, draw_noise, generator_step
 # | non-saturating | $-\ln D$ | softplus$(-x)$ | $-\sigma(-x) = D - 1$ | $-1$ | $-1/2$ |
 #
 # Both slopes are negative for every $x$: both losses push a fake's logit **up**, so both point the same way. They
-# differ in how hard they push, and that is all: their ratio is $D/(1 - D) = e^x$.
+# differ in how hard they push, and at one logit that is all: their ratio is $D/(1 - D) = e^x$.
 #
 # The loss is a mean over $N$ fakes, so each logit's gradient has a factor $1/N$. The rest of the chain, through $D$'s
 # layers into $G$, is the same for both losses. Where $D$ is sure that a fake is a fake, minimax gives $G$ nearly
@@ -49,7 +49,8 @@ plots.lines(curves, "logit x of a fake (left: D is sure that it is fake)", "loss
 plots.lines(slopes, "logit x of a fake (left: D is sure that it is fake)", "slope of the loss", "but not equally fast")
 
 # %% [markdown]
-# On the left, where training begins, minimax is flat. The non-saturating loss is flat on the right, where $G$ has won.
+# On the left, where fakes soon are when $D$ learns faster than $G$, minimax is flat. The non-saturating loss is flat on
+# the right, where $G$ has won.
 #
 # ## Exercise: `generator_losses`
 #
@@ -201,8 +202,9 @@ for name in games:
 plots.beside(*views).quantize(256, method=1)  # fewer colours: a smaller notebook
 
 # %% [markdown]
-# With a $D$ in doubt, both losses do equally well: near $D = 1/2$ their slopes are equal. With the over-trained $D$,
-# minimax leaves $G$ where it was, for all of its 40 steps, and the non-saturating loss brings it to the data, although
+# With a $D$ in doubt, both losses do nearly equally well: near $D = 1/2$ their slopes are nearly equal. With the
+# over-trained $D$, minimax leaves $G$ where it was, for all of its 40 steps, and the non-saturating loss brings it to
+# the data, although
 # $D$ was as sure of itself at the start.
 #
 # **Question: does Adam not cure it?** Adam divides each gradient by its running size (lesson 5), so a factor that all
@@ -217,8 +219,9 @@ for name, game in games.items():
         print(f"{name:14} D trained {d_steps:4} steps before; distance after G's step {told}")
 
 # %% [markdown]
-# In these 40 steps all four move: Adam hides that the gradient is small. What it cannot change is **which fakes
-# count**. A fake's share of the gradient goes with $D$ in minimax, and with $1 - D$ in the non-saturating game:
+# In these 40 steps all four move, and minimax does no worse: Adam hides that the gradient is small. What it cannot
+# change is **which fakes count**. A fake's share of the gradient goes with $D$ in minimax, and with $1 - D$ in the
+# non-saturating game:
 
 # %%
 with no_grad():
@@ -228,8 +231,9 @@ for name, w in weights.items():
     print(f"{name}: the 10 % of fakes with the most weight carry {np.sort(w)[-26:].sum() / w.sum():.0%} of it")
 
 # %% [markdown]
-# Minimax listens mostly to the few fakes that $D$ believes already, the non-saturating loss to all that it does not.
-# That is why minigan's default is `non_saturating`.
+# In minimax a tenth of the fakes, those that $D$ believes most, carries nearly half of the weight; in the
+# non-saturating game all bad fakes count alike. minigan's default is `non_saturating`: it works with any optimizer,
+# and its gradient comes from the fakes that are bad.
 #
 # ## What you can now do
 #

@@ -178,7 +178,7 @@ plots.image_grid(images[:50])
 # Both players are told the digit. The generator gets it as ten more numbers beside the 64 of noise: a 1 for the digit
 # asked for, 0 for the others. The discriminator has ten outputs, and only that of the image's own digit counts: "is
 # this a real 7?". The recipe for the layers is that of Radford et al. (2016): every convolution has kernel 4 and
-# stride 2, and batch norm is everywhere but at the image.
+# stride 2, and batch norm follows all but the layers at the image and $D$'s last.
 
 # %%
 gan = GAN(Config(seed=0), shape=(1, 28, 28), classes=10)
@@ -230,9 +230,8 @@ for figures in train(gan, loader, epochs=1):
 plots.play(frames, seconds=10, alt="20 digits as training goes on: first noise, then blobs, then digits")
 
 # %% [markdown]
-# First noise, with the fine pattern of kernel 4 and stride 2 (lesson 9). After some 20 steps there is light in the
-# middle, where digits are. By step 60 there are strokes, by step 100 the first digits can be read, and from then on
-# the edges get cleaner.
+# First plain noise, then a fine pattern (lesson 9). After some 20 steps there is light in the middle, where digits are;
+# soon after there are strokes, by step 100 digits can be read, and from then on the edges get cleaner.
 
 # %%
 plots.loss_curves(metrics)
@@ -241,11 +240,11 @@ plots.loss_curves(metrics)
 # The thin lines are single steps, the thick ones means over 25 steps. Neither loss simply falls, as it would for a
 # classifier: each player is measured against the other, and both get better. Look at the beliefs instead. For 200 steps
 # D tells reals and fakes apart, at about 0.73 and 0.27. Then the generator catches up: 0.62 and 0.38 at the end. If D
-# could only guess, both would be 0.5 and its loss $2 \log 2 = 1.39$.
+# could only guess, both would be 0.5 and its loss $2 \ln 2 = 1.39$.
 #
 # **Question: why would a loss of 0 for D be bad?** Then it would be certain of every image. In minimax the generator
-# would get no gradient at all (lesson 8); in the non-saturating game it gets one, but one that says only "away from
-# here". A discriminator that can still be fooled has something to teach.
+# would get no gradient at all; in the non-saturating game it gets one, but a large one, through places where D has
+# seen neither reals nor fakes (lesson 8). A discriminator that can still be fooled has more to teach.
 #
 # ## The generator's choice
 #
@@ -318,14 +317,15 @@ after_60 = frames[1 + moments.index(60)]
 plots.beside(after_60, picture(draw(broken.generator)))  # apart, and mixed
 
 # %% [markdown]
-# In mixed batches D is perfect after ten steps. But the same fakes, alone, it takes for real with near certainty. The
-# picture shows the generators after 60 steps: left from separate batches, right from mixed ones, still noise.
+# In mixed batches D is perfect after ten steps. But the same fakes, alone, it takes for real, by the end with near
+# certainty. The picture shows the generators after 60 steps: left from separate batches, right from mixed ones, still
+# noise.
 #
-# Why? After D's first layer, reals and fakes have different means: in nearly every channel they are more than one
-# standard deviation apart. Batch norm subtracts the mean of *both*, so reals lie on one side of 0 and fakes on the
-# other: the sign gives them away, and D needs to look at nothing else. In the generator's step the fakes come alone.
-# Their own mean is subtracted, and with it all that D had learned to see. So D believes them, G's loss is almost 0,
-# and G learns nothing. No error is raised, and both losses look wonderful.
+# Why? In D's channels reals and fakes have different means, and D learns to push them further apart. Batch norm
+# subtracts the mean of *both*, so reals lie on one side of 0 and fakes on the other: the sign gives them away, and D
+# needs to look at nothing else. In the generator's step the fakes come alone. Their own mean is subtracted, and with it
+# all that D had learned to see. So D believes them, G's loss is almost 0, and G learns nothing. No error is raised, and
+# both losses look wonderful.
 #
 # The rule: **one batch of D holds only reals or only fakes.** `score_both` in `minigan/train.py` keeps it; it mixes
 # only where no layer looks across the batch.
