@@ -55,7 +55,7 @@ def student(path: Path) -> NotebookNode:
     for cell in notebook.cells:
         cell.source = ANSWER.sub(r'\1raise NotImplementedError("not written yet")', cell.source)
         cell.metadata = {}
-    return notebook
+    return with_slides(notebook)
 
 
 def teacher(path: Path) -> NotebookNode:
@@ -64,6 +64,18 @@ def teacher(path: Path) -> NotebookNode:
     for cell in notebook.cells:
         cell.source = MARKERS.sub("", cell.source)
         cell.metadata = {}
+    return with_slides(notebook)
+
+
+def with_slides(notebook: NotebookNode) -> NotebookNode:
+    """Marks for `jupyter nbconvert --to slides`: a slide for each heading, below it one for each text with its code."""
+    after_text = False
+    for cell in notebook.cells:
+        is_text = cell.cell_type == "markdown"
+        heading = is_text and re.search("^#+ ", cell.source, re.MULTILINE)
+        kind = "slide" if heading else "subslide" if is_text or not after_text else "-"
+        cell.metadata["slideshow"] = {"slide_type": kind}
+        after_text = is_text
     return notebook
 
 

@@ -52,6 +52,13 @@ def test_the_notebook_is_in_step_with_its_source(path):
 
 
 @each_lesson
+def test_it_makes_slides(path):
+    kinds = [cell["metadata"]["slideshow"]["slide_type"] for cell in cells(NOTEBOOKS[SOURCES.index(path)])]
+    assert kinds[0] == "slide" and kinds.count("slide") >= 4 and set(kinds) == {"slide", "subslide", "-"}
+    assert kinds == [cell.metadata["slideshow"]["slide_type"] for cell in build.student(path).cells]
+
+
+@each_lesson
 def test_it_was_executed_whole_without_an_error(path):
     notebook = NOTEBOOKS[SOURCES.index(path)]
     code = [cell for cell in cells(notebook) if cell["cell_type"] == "code"]
