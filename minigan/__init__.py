@@ -1,16 +1,18 @@
 """minigan: a from-scratch GAN library in NumPy that is written to be read. Start with `tensor.py`."""
 
-from minigan import data, losses, nn, ops, optim
+from minigan import data, fast, losses, nn, ops, optim
 from minigan.backend import use
+from minigan.errors import ShapeError
 from minigan.gradcheck import gradcheck
-from minigan.parallel import plain
-from minigan.tensor import ShapeError, Tensor, grad, no_grad
+from minigan.table import plain
+from minigan.tensor import Tensor, grad, no_grad
 
 __version__ = "0.1.0"
 __all__ = [
     "ShapeError",
     "Tensor",
     "data",
+    "fast",
     "grad",
     "gradcheck",
     "losses",

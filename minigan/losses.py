@@ -12,12 +12,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from minigan import backend
 from minigan.ops import mean, relu, reshape, sigmoid, softplus, sqrt, sum
-from minigan.parallel import use_kernels
-from minigan.tensor import Tensor, grad, is_recording, record
+from minigan.table import swappable
+from minigan.tensor import Tensor, grad, op, record
 
 
+@op
 def bce_with_logits(logits: Tensor, target: float) -> Tensor:
     """Mean binary cross-entropy, -t ln D - (1 - t) ln(1 - D), for a target t in [0, 1].
 
@@ -27,14 +27,9 @@ def bce_with_logits(logits: Tensor, target: float) -> Tensor:
     if not 0 <= target <= 1:
         raise ValueError(f"the target must lie between 0 and 1, not {target}")
     x, t = logits.data, float(target)
-    if use_kernels(x):
-        value = backend.bce(x, t)
-    else:
-        value = np.mean(np.maximum(x, 0) - t * x + np.log1p(np.exp(-np.abs(x))))
+    value = np.mean(np.maximum(x, 0) - t * x + np.log1p(np.exp(-np.abs(x))))
 
     def to_logits(g: Tensor, y: Tensor) -> Tensor:
-        if use_kernels(x) and not is_recording():
-            return Tensor(backend.bce_to_logits(x, g.data, t))
         wrong = sigmoid(logits) * (1 - t) - sigmoid(-logits) * t  # D - t, but exact where D is nearly t
         return wrong * (g * (1 / logits.size))
 
@@ -57,6 +52,7 @@ class minimax:  # noqa: N801
         return bce_with_logits(real, 1 - label_smoothing) + bce_with_logits(fake, 0.0)
 
     @staticmethod
+    @swappable
     def generator(fake: Tensor) -> Tensor:
         """Mean ln(1 - D(fake)). Gradient: -D / N, which vanishes where D is sure of a fake: it saturates."""
         return -mean(softplus(fake))
@@ -68,6 +64,7 @@ class non_saturating:  # noqa: N801
     discriminator = minimax.discriminator
 
     @staticmethod
+    @swappable
     def generator(fake: Tensor) -> Tensor:
         """-mean ln D(fake). Gradient: (D - 1) / N, which is largest where D is sure of a fake."""
         return bce_with_logits(fake, 1.0)
@@ -108,6 +105,7 @@ class wasserstein:  # noqa: N801
     """
 
     @staticmethod
+    @swappable
     def discriminator(real: Tensor, fake: Tensor) -> Tensor:
         """mean fake - mean real. Gradient: -1/N at a real score, 1/N at a fake one."""
         return mean(fake) - mean(real)
@@ -115,6 +113,7 @@ class wasserstein:  # noqa: N801
     generator = hinge.generator
 
 
+@swappable
 def gradient_penalty(
     critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, rng: np.random.Generator
 ) -> Tensor:
@@ -133,4 +132,12 @@ def gradient_penalty(
     return mean((norm - 1) ** 2)
 
 
-LOSSES = {game.__name__: game for game in (non_saturating, minimax, least_squares, hinge, wasserstein)}
+# The games that a GAN's setting can name. (A Wasserstein critic has to be bounded too: see gans/wgan.py.)
+GAMES = {game.__name__: game for game in (non_saturating, minimax, least_squares, hinge)}
+
+
+def find_game(name: str) -> type:
+    """The game of this name; raises ValueError if there is none."""
+    if name not in GAMES:
+        raise ValueError(f"there is no loss {name!r}: choose one of {', '.join(GAMES)}")
+    return GAMES[name]

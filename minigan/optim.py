@@ -1,6 +1,6 @@
 """Optimizers: what to do with the gradients. Each changes the parameters' arrays in place.
 
-Notation: theta a parameter, g its gradient, lr the learning rate.
+Notation: theta a parameter, g its gradient, lr the learning rate, t how many steps this parameter has made, from 1 on.
 """
 
 from collections.abc import Iterable
@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from minigan import backend
 from minigan.checks import check_number
 from minigan.nn import Parameter
-from minigan.parallel import in_blocks, keep_freed_memory, use_kernels
+from minigan.table import swappable
 from minigan.tensor import Tensor
 
 
@@ -30,9 +29,8 @@ class Optimizer:
             raise ValueError(f"{type(self).__name__} was given the same parameter twice")
         if not 0 <= lr < float("inf"):
             raise ValueError(f"the learning rate must be a number of 0 or more, not {lr}")
-        keep_freed_memory()
         self.lr = lr
-        self.steps = 0
+        self.steps = np.zeros(len(self.parameters), np.int64)  # of each parameter: one may get its first gradient late
         self.memory = [{name: np.zeros_like(p.data) for name in self.remembers} for p in self.parameters]
 
     def zero_grad(self) -> None:
@@ -42,18 +40,19 @@ class Optimizer:
 
     def step(self) -> None:
         """Move every parameter that has a gradient."""
-        self.steps += 1
-        for parameter, memory in zip(self.parameters, self.memory, strict=True):
+        for i, (parameter, memory) in enumerate(zip(self.parameters, self.memory, strict=True)):
             if parameter.grad is not None:
-                in_blocks(self.update, parameter.data, parameter.grad.data, *memory.values())
+                self.steps[i] += 1
+                self.update(parameter.data, parameter.grad.data, *memory.values(), int(self.steps[i]))
 
-    def update(self, theta: Any, g: Any, *memory: Any) -> None:
-        """Move one parameter's array `theta`, or a part of it, in place, given its gradient `g` and its memory."""
+    def update(self, theta: Any, g: Any, *memory_and_t: Any) -> None:
+        """Move one parameter's array `theta` in place, given its gradient `g`, its memory and its number of steps t."""
         raise NotImplementedError
 
     def state(self) -> dict[str, Any]:
-        """The remembered arrays by name, such as "0.m" for the first parameter's m."""
-        return {f"{i}.{name}": array for i, memory in enumerate(self.memory) for name, array in memory.items()}
+        """The remembered arrays by name: "0.m" for the first parameter's m, and "steps" for all their numbers of steps."""
+        arrays = {f"{i}.{name}": array for i, memory in enumerate(self.memory) for name, array in memory.items()}
+        return arrays | {"steps": self.steps}
 
 
 class SGD(Optimizer):
@@ -69,7 +68,7 @@ class SGD(Optimizer):
         check_number("SGD: momentum", momentum, below=1)
         self.momentum = momentum
 
-    def update(self, theta: Any, g: Any, velocity: Any) -> None:
+    def update(self, theta: Any, g: Any, velocity: Any, t: int) -> None:
         """One step for one parameter."""
         velocity *= self.momentum
         velocity += g
@@ -90,7 +89,7 @@ class RMSprop(Optimizer):
         check_number("RMSprop: eps", eps)
         self.alpha, self.eps = alpha, eps
 
-    def update(self, theta: Any, g: Any, v: Any) -> None:
+    def update(self, theta: Any, g: Any, v: Any, t: int) -> None:
         """One step for one parameter."""
         v *= self.alpha
         v += (1 - self.alpha) * g * g
@@ -121,28 +120,16 @@ class Adam(Optimizer):
         check_number("Adam: eps", eps)
         self.betas, self.eps = betas, eps
 
-    def update(self, theta: Any, g: Any, m: Any, v: Any) -> None:
-        """One step for one parameter. `step` holds one term after the other, so that no more memory is needed.
-
-        Both corrections are folded into two numbers: sqrt v_hat = sqrt v / root.
-        """
+    @swappable
+    def update(self, theta: Any, g: Any, m: Any, v: Any, t: int) -> None:
+        """One step for one parameter, its t-th."""
         b1, b2 = self.betas
-        root = (1 - b2**self.steps) ** 0.5
-        if use_kernels(theta):
-            backend.adam(theta, g, m, v, b1, b2, self.lr * root / (1 - b1**self.steps), self.eps * root)
-            return
-        step = np.multiply(g, 1 - b1, out=np.empty_like(g))
         m *= b1
-        m += step
-        np.multiply(g, g, out=step)
-        step *= 1 - b2
+        m += (1 - b1) * g
         v *= b2
-        v += step
-        np.sqrt(v, out=step)
-        step += self.eps * root
-        np.divide(m, step, out=step)
-        step *= self.lr * root / (1 - b1**self.steps)
-        theta -= step
+        v += (1 - b2) * g * g
+        m_hat, v_hat = m / (1 - b1**t), v / (1 - b2**t)
+        theta -= self.lr * m_hat / (np.sqrt(v_hat) + self.eps)
 
 
 def clip_weights(parameters: Iterable[Parameter], limit: float = 0.01) -> None:

@@ -1,14 +1,16 @@
-"""The steps of a workload in minigan: those of `train.py`, and nothing else."""
+"""The steps of a workload in minigan: those of `gans/`, and nothing else."""
 
-import math
 from typing import Any
 
 import numpy as np
 
-from minigan import backend, losses, nn, ops, train
+from minigan import backend, losses, nn, ops
 from minigan.bench.workloads import Layer, Op, Workload, batch, channels_last, operands, seconds_of, weights
-from minigan.optim import SGD, Adam, Optimizer
-from minigan.parallel import THREADS, blas_threads
+from minigan.fast.threads import THREADS, blas_threads
+from minigan.gan import computing, draw_noise
+from minigan.gans.gan import OriginalGAN, discriminator_step, generator_step
+from minigan.gans.wgan_gp import WGANGP
+from minigan.optim import SGD, Adam
 from minigan.tensor import Tensor, grad
 
 
@@ -16,7 +18,7 @@ def network(layers: list[Layer], seed: int) -> nn.Sequential:
     """The layers with the weights that the other side has too."""
     kinds = {
         "linear": nn.Linear,
-        "conv": nn.Conv2d,
+        "conv": lambda a, b, k, s, p, bias: nn.Conv2d(a, b, k, s, p, bias=bias),
         "conv_transpose": lambda a, b, k, s, p, bias: nn.ConvTranspose2d(a, b, k, s, p, bias=bias),
         "norm": nn.BatchNorm2d,
         "relu": nn.ReLU,
@@ -49,43 +51,40 @@ class MiniganSide:
     """One workload; `step()` is a whole training step."""
 
     def __init__(self, workload: Workload) -> None:
-        self.workload = workload
-        self.generator, self.discriminator = network(workload.generator, 1), network(workload.discriminator, 2)
-        self.real = Tensor(batch(workload))
-        self.rng: Any = np.random.default_rng(0)
-        if backend.device() == "cuda":  # drawn and brought over ahead, as `train.train` does; the same in each step
-            sizes = workload.batch * (2 * math.prod(workload.noise) + 1)
-            self.numbers = backend.asarray(self.rng.standard_normal(sizes, dtype=np.float32))
-        self.g_optimizer = Adam(self.generator.parameters(), 2e-4, (0.5, 0.999))
-        self.d_optimizer = Adam(self.discriminator.parameters(), 2e-4, (0.5, 0.999))
+        self.workload, self.rng, self.real = workload, np.random.default_rng(0), Tensor(batch(workload))
+        self.gan: Any = (WGANGP if workload.penalty else OriginalGAN)({"samples": (2,)}, self.rng)
+        self.gan.noise_dim = workload.noise[0]
+        self.gan.G, self.gan.D = network(workload.generator, 1), network(workload.discriminator, 2)
+        if len(workload.noise) > 1:
+            self.gan.G = _Reshaped(self.gan.G)
+        self.gan.g_optimizer = Adam(self.gan.G.parameters(), 2e-4, (0.5, 0.999))
+        self.gan.d_optimizer = Adam(self.gan.D.parameters(), 2e-4, (0.5, 0.999))
 
     def step(self) -> None:
         """One step of each player, or of the critic."""
-        rng = train.Drawn(self.numbers) if backend.device() == "cuda" else self.rng
-        self._step(self.g_optimizer, self.d_optimizer, rng)
+        self._step(self.rng)
 
-    def _step(self, g_optimizer: Optimizer, d_optimizer: Optimizer, rng: Any) -> list[float]:
-        workload = self.workload
-        noise = workload.noise[0]
-        game = losses.wasserstein if workload.penalty else losses.non_saturating
-        players = self.generator if len(workload.noise) == 1 else _Reshaped(self.generator), self.discriminator
-        with train.suitable_threads(*players):
-            penalty = 10.0 if workload.penalty else 0.0
-            figures = train.discriminator_step(*players, d_optimizer, game, self.real, noise, rng, penalty=penalty)
-            if not workload.penalty:
-                figures |= train.generator_step(*players, g_optimizer, game, workload.batch, noise, rng)
-        return [figures[name].item() for name in ("d_loss", "g_loss") if name in figures]
+    def _step(self, rng: Any) -> list[float]:
+        gan = self.gan
+        with computing(gan):
+            if self.workload.penalty:
+                return [gan.critic_step(rng, self.real)["d_loss"].item()]
+            n, players, game = self.workload.batch, (gan.G, gan.D), losses.non_saturating
+            d = discriminator_step(*players, gan.d_optimizer, game, self.real, draw_noise(n, gan.noise_dim, rng))
+            g = generator_step(*players, gan.g_optimizer, game, draw_noise(n, gan.noise_dim, rng))
+        return [d["d_loss"].item(), g["g_loss"].item()]
 
     def proof(self) -> dict[str, np.ndarray]:
         """The losses and all gradients of a step that moves nothing, to be compared with the other side's.
 
         In float64, where they must agree to many digits: in float32, rounding alone reaches per cents in W4.
         """
-        for tensor in [*self.generator.state().values(), *self.discriminator.state().values(), self.real]:
+        gan = self.gan
+        for tensor in [*gan.G.state().values(), *gan.D.state().values(), self.real]:
             tensor.data = tensor.data.astype(np.float64)
-        optimizers = [SGD(net.parameters(), lr=0.0) for net in (self.generator, self.discriminator)]
-        proof = {"losses": np.array(self._step(*optimizers, GivenNoise(3)))}
-        for name, net in (("generator", self.generator), ("discriminator", self.discriminator)):
+        gan.g_optimizer, gan.d_optimizer = SGD(gan.G.parameters(), lr=0.0), SGD(gan.D.parameters(), lr=0.0)
+        proof = {"losses": np.array(self._step(GivenNoise(3)))}
+        for name, net in (("generator", gan.G), ("discriminator", gan.D)):
             for i, parameter in enumerate(net.parameters()):
                 if parameter.grad is not None:
                     proof[f"{name} {i}"] = parameter.grad.numpy()

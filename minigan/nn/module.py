@@ -1,6 +1,5 @@
 """Parameter, Module and Sequential: what every layer and network is made of."""
 
-import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -8,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from minigan import backend
-from minigan.tensor import Tensor, no_grad
+from minigan.nn.summary import summary
+from minigan.tensor import Tensor
 
 
 class Parameter(Tensor):
@@ -23,8 +23,8 @@ class Parameter(Tensor):
 class Module:
     """A layer or a network: parameters, and `forward`, which computes with them.
 
-    Whatever a module holds as an attribute is found by itself: Parameters are trained and saved, plain
-    Tensors (such as running statistics) are saved only, and Modules are searched in turn.
+    Whatever a module holds is found by itself, in its attributes and in lists, tuples and dicts there: Parameters are
+    trained and saved, plain Tensors (such as running statistics) are saved only, and Modules are searched in turn.
     """
 
     training = True
@@ -42,8 +42,8 @@ class Module:
         return self.forward(x)
 
     def children(self) -> dict[str, "Module"]:
-        """The modules that this one holds, by name."""
-        return {name: value for name, value in vars(self).items() if isinstance(value, Module)}
+        """The modules that this one holds, by name: "head", or "blocks.0" for the first of a list."""
+        return {name: value for name, value in _held(vars(self)) if isinstance(value, Module)}
 
     def modules(self) -> Iterator["Module"]:
         """This module and all modules inside it."""
@@ -53,9 +53,11 @@ class Module:
 
     def state(self) -> dict[str, Tensor]:
         """Every tensor of the module by its dotted name, such as "3.weight": parameters and statistics."""
-        own = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
-        for prefix, child in self.children().items():
-            own |= {f"{prefix}.{name}": tensor for name, tensor in child.state().items()}
+        held = _held(vars(self))
+        own = {name: value for name, value in held if isinstance(value, Tensor)}
+        for prefix, child in held:
+            if isinstance(child, Module):
+                own |= {f"{prefix}.{name}": tensor for name, tensor in child.state().items()}
         return own
 
     def parameters(self) -> list[Parameter]:
@@ -118,38 +120,23 @@ class Module:
 
     def summary(self, input_shape: tuple[int, ...]) -> str:
         """A table of the layers with output shapes and parameter counts, for inputs (N, *input_shape)."""
-        rows: list[tuple[str, str, str]] = []
+        return summary(self, input_shape)
 
-        def watched(layer: Module) -> Any:
-            def forward(x: Tensor) -> Tensor:
-                y = type(layer).forward(layer, x)
-                count = sum(p.size for p in layer.parameters())
-                rows.append((_as_written(layer), str(("N", *y.shape[1:])).replace("'", ""), f"{count:,}"))
-                return y
 
-            return forward
-
-        leaves = [module for module in self.modules() if not module.children()]
-        modes = [(module, module.training) for module in self.modules()]
-        try:
-            self.eval()
-            for leaf in leaves:
-                leaf.forward = watched(leaf)
-            with no_grad():
-                self(np.zeros((1, *input_shape)))
-        finally:
-            for leaf in leaves:
-                vars(leaf).pop("forward", None)
-            for module, training in modes:
-                module.training = training
-        rows = [("layer", "output shape", "parameters"), *rows]
-        rows.append(("total", "", f"{sum(p.size for p in self.parameters()):,}"))
-        widths = [max(len(row[i]) for row in rows) for i in range(3)]
-        return "\n".join(f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows)
+def _held(parts: dict[Any, Any]) -> list[tuple[str, Any]]:
+    """Every Tensor and Module among `parts`, and in lists, tuples and dicts there, nested too, with its dotted name."""
+    found = []
+    for name, value in parts.items():
+        if isinstance(value, (Tensor, Module)):
+            found.append((str(name), value))
+        elif isinstance(value, (dict, list, tuple)):
+            inside = value if isinstance(value, dict) else dict(enumerate(value))
+            found += [(f"{name}.{key}", part) for key, part in _held(inside)]
+    return found
 
 
 class Sequential(Module):
-    """Modules one after the other: `Sequential(f, g)(x) = g(f(x))`. Index it to get one layer."""
+    """Modules one after the other: `Sequential(f, g)(x) = g(f(x))`. Index it for one layer, slice it for a part."""
 
     def __init__(self, *layers: Module) -> None:
         for number, layer in enumerate(layers):
@@ -166,20 +153,9 @@ class Sequential(Module):
     def __len__(self) -> int:
         return len(self.children())
 
-    def __getitem__(self, index: int) -> Module:
-        return list(self.children().values())[index]
-
-
-def _as_written(layer: Module) -> str:
-    """The layer as it is written in code: without what is left at its default, so that a table has room for it."""
-    words, parameters = [], inspect.signature(type(layer)).parameters
-    defaults = {name: p.default for name, p in parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD}
-    for name, value in layer.settings().items():
-        if defaults.get(name) is inspect.Parameter.empty:
-            words.append(repr(value))
-        elif defaults.get(name) != value:
-            words.append(f"{name}={value!r}")
-    return f"{type(layer).__name__}({', '.join(words)})"
+    def __getitem__(self, index: int | slice) -> Module:
+        layers = list(self.children().values())[index]
+        return Sequential(*layers) if isinstance(index, slice) else layers
 
 
 def load_arrays(targets: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
@@ -195,6 +171,11 @@ def load_arrays(targets: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
             raise ValueError(
                 f"these weights are of another model: {name} has shape {arrays[name].shape}, not {target.shape}"
             )
-    ready = {name: backend.asarray(arrays[name], target.dtype) for name, target in targets.items()}
+    ready = {
+        name: np.asarray(arrays[name], target.dtype)
+        if isinstance(target, np.ndarray)
+        else backend.asarray(arrays[name], target.dtype)
+        for name, target in targets.items()
+    }
     for name, target in targets.items():
         target[...] = ready[name]

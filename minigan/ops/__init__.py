@@ -11,7 +11,8 @@ from minigan.ops.math import abs, exp, log, maximum, minimum, sqrt, where
 from minigan.ops.math import leaky_relu, relu, sigmoid, softplus, tanh
 from minigan.ops.math import astype, logsumexp, max, mean
 from minigan.ops.linear import linear, matmul
-from minigan.ops.conv import conv2d, conv2d_weight, conv_transpose2d, fold, unfold
+from minigan.ops.conv import conv, conv1d, conv2d, conv3d, conv_weight, fold, unfold
+from minigan.ops.conv import conv_transpose, conv_transpose1d, conv_transpose2d, conv_transpose3d
 from minigan.ops.norm import batch_norm
 from minigan.tensor import Tensor
 

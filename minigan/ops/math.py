@@ -12,8 +12,7 @@ import numpy as np
 
 from minigan import backend
 from minigan.ops.shape import Axis, sum, unbroadcast, with_axes
-from minigan.parallel import is_plain, use_kernels
-from minigan.tensor import Tensor, is_recording, op, record
+from minigan.tensor import Tensor, op, record
 
 
 def operands(a: Any, b: Any) -> tuple[Any, Any]:
@@ -141,8 +140,6 @@ def sigmoid(x: Tensor) -> Tensor:
 
     Computed as e^min(x,0) / (1 + e^-|x|), whose exponents are never positive: exact at +-100, no overflow.
     """
-    if use_kernels(x.data):
-        return record(backend.sigmoid(x.data), (x, lambda g, y: g * (y * sigmoid(-x))))
     e = np.exp(-np.abs(x.data))
     return record(np.maximum(e, x.data >= 0) / (1 + e), (x, lambda g, y: g * (y * sigmoid(-x))))
 
@@ -164,33 +161,17 @@ def relu(x: Tensor) -> Tensor:
 
 @op
 def leaky_relu(x: Tensor, slope: float = 0.01) -> Tensor:
-    """Gives x where x > 0, else slope x, for 0 <= slope <= 1.  d/dx = 1 where x > 0, else slope (Maas et al., 2013).
+    """Gives x where x > 0, else slope x, for 0 <= slope <= 1.  d/dx = 1 where x > 0, else slope (Maas et al., 2013)."""
+    slope = check_slope(slope)
+    mask = Tensor(np.where(x.data > 0, 1.0, slope), dtype=x.dtype)
+    return record(np.maximum(x.data, slope * x.data), (x, lambda g, y: g * mask))
 
-    `max(x, slope x)` and the mask by arithmetic are several times faster than np.where.
-    """
+
+def check_slope(slope: float) -> float:
+    """The slope of a leaky ReLU as a Python float; raises ValueError unless it lies between 0 and 1."""
     if not 0 <= slope <= 1:
         raise ValueError(f"the slope must lie between 0 and 1, not {slope}")
-
-    slope = float(slope)
-
-    def to_x(g: Tensor, y: Tensor) -> Tensor:
-        if use_kernels(x.data) and not is_recording():
-            return Tensor(backend.leaky_relu_to_x(x.data, g.data, slope))
-        mask = (x.data > 0).astype(x.dtype)  # 1 or 0
-        if slope:
-            mask *= 1 - slope
-            mask += slope  # 1 or slope
-        if is_recording() or is_plain():
-            return g * Tensor(mask)
-        mask *= g.data  # in place: nobody else holds the mask
-        return Tensor(mask)
-
-    if use_kernels(x.data):
-        return record(backend.leaky_relu(x.data, slope), (x, to_x))
-    if slope == 0:
-        return record(np.maximum(x.data, 0), (x, to_x))
-    y = np.multiply(x.data, slope, out=np.empty_like(x.data))
-    return record(np.maximum(x.data, y, out=y), (x, to_x))
+    return float(slope)
 
 
 @op

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from minigan import backend
-from minigan.tensor import ShapeError, Tensor, op, record
+from minigan.errors import ShapeError
+from minigan.table import swappable
+from minigan.tensor import Tensor, op, record
 
 Axis = int | tuple[int, ...] | None
 
@@ -35,6 +37,7 @@ def broadcast_to(x: Tensor, shape: tuple[int, ...]) -> Tensor:
     return record(data, (x, lambda g, y: unbroadcast(g, x)))
 
 
+@swappable
 def unbroadcast(g: Tensor, x: Any) -> Tensor:
     """The gradient for x, when x was broadcast to g's shape: the sum over all axes that were repeated.
 

@@ -1,4 +1,4 @@
-"""What makes the operations fast, in one small place under them: several cores, blocks that fit the cache, memory.
+"""Threads and blocks: several cores, and work cut into parts that fit a core's cache.
 
 NumPy works on one core, except in matrix products, where its BLAS library starts threads of its own. NumPy and
 BLAS both let go of Python's global lock while they compute, so plain Python threads that each take some blocks of
@@ -7,12 +7,9 @@ thread, or the two kinds of threads would fight for the cores; after the blocks,
 Networks without convolutions are little else than matrix products. For those BLAS's own threads are faster: they
 wait busily for the next product, where ours have to be woken.
 
-Two settings are read when minigan is imported. MINIGAN_THREADS says how many threads to use. MINIGAN_PLAIN=1 switches
-our threads, blocks and shortcuts off; so does `with minigan.plain():` for a while, to see what they are worth. The
-results are the same up to rounding.
+MINIGAN_THREADS, read when minigan is imported, says how many threads to use.
 """
 
-import functools
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -25,6 +22,8 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from minigan import backend
+from minigan.ops.linear import product as plain_product
+from minigan.table import fast, is_plain
 
 
 def _cores() -> int:
@@ -46,40 +45,11 @@ WORTH_IT = 16_000_000  # multiplications in a matrix product: with fewer, callin
 THREADS = _cores()
 
 
-class _Plain(threading.local):
-    """Whether this thread computes everything in the plain way."""
-
-    on = os.environ.get("MINIGAN_PLAIN", "0") not in ("", "0")
-
-
-_plain = _Plain()
-
-
-@contextmanager
-def plain() -> Iterator[None]:
-    """Inside the `with`, operations start no threads, cut nothing into blocks and take no shortcuts (BLAS may)."""
-    before, _plain.on = _plain.on, True
-    try:
-        yield
-    finally:
-        _plain.on = before
-
-
-def is_plain() -> bool:
-    """Whether operations in this thread are to compute in the plain way."""
-    return _plain.on
-
-
 def describe() -> list[str]:
     """The BLAS libraries and their threads, and ours."""
     lines = [f"BLAS    {x.internal_api} {x.version}, {x.num_threads} threads" for x in _blas.libraries]
-    plain = ", switched off by MINIGAN_PLAIN" if _plain.on else ""
+    plain = ", switched off by MINIGAN_PLAIN" if is_plain() else ""
     return [*(lines or ["BLAS    not known: its threads cannot be set"]), f"threads {THREADS} of our own{plain}"]
-
-
-def use_kernels(array: Any) -> bool:
-    """Whether to compute with the kernels in `backend.py`, several operations in one launch: on a GPU, unless plain."""
-    return backend.on_gpu(array) and not _plain.on
 
 
 class _Job:
@@ -136,7 +106,7 @@ def for_each_block(work: Callable[[Any], Any], blocks: Iterable[Any]) -> list[An
     helpers can do). An error in any of them is raised here.
     """
     blocks = list(blocks)
-    if THREADS == 1 or len(blocks) <= 1 or _plain.on:
+    if THREADS == 1 or len(blocks) <= 1:
         return [work(block) for block in blocks]
     per_thread = -(-len(blocks) // THREADS)  # rounded up
     jobs = [_Job(work, blocks[i : i + per_thread]) for i in range(0, len(blocks), per_thread)]
@@ -152,12 +122,13 @@ def for_each_block(work: Callable[[Any], Any], blocks: Iterable[Any]) -> list[An
     return [result for job in jobs for result in job.results]
 
 
+@fast(plain_product)
 def product(a: Any, b: Any) -> Any:
     """a @ b. A large product of matrices is shared out over our threads, by rows or by columns of the result.
 
     Inside `blas_threads(n)` with n > 1, that is left to BLAS; and for arrays on a GPU, to CuPy.
     """
-    if _plain.on or a.ndim != 2 or b.ndim != 2:
+    if a.ndim != 2 or b.ndim != 2:
         return a @ b
     if a.shape[1] == 1:
         return a * b  # the same, and several times faster than BLAS, which is made for longer sums
@@ -186,7 +157,7 @@ def in_blocks(work: Callable[..., None], *arrays: Any) -> None:
     from memory and back for each. The parts are one-dimensional, in the order in which the first array lies in memory.
     """
     first = arrays[0]
-    if first.size <= BLOCK or _plain.on or backend.on_gpu(first):
+    if first.size <= BLOCK or backend.on_gpu(first):
         work(*arrays)
         return
     order = sorted(range(first.ndim), key=lambda axis: -first.strides[axis])
@@ -196,16 +167,6 @@ def in_blocks(work: Callable[..., None], *arrays: Any) -> None:
         return
     blocks = [slice(start, start + BLOCK) for start in range(0, first.size, BLOCK)]
     for_each_block(lambda block: work(*[part[block] for part in flat]), blocks)
-
-
-@functools.cache
-def keep_freed_memory() -> None:
-    """Let freed arrays stay with this process, so that the next ones need no new pages from the system.
-
-    The C library's malloc returns a large block at once when it is freed, and asks for it again a moment later:
-    thousands of page faults in a training step. After it has freed one block of 31 MB it keeps those up to that size.
-    """
-    np.empty(31 * 2**20, np.uint8)
 
 
 class _Blas:
