@@ -13,10 +13,11 @@ import signal
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -25,45 +26,66 @@ from tqdm import tqdm
 from minigan import backend, plots
 from minigan.checkpoint import write_file
 from minigan.checks import check_integer
-from minigan.data import TOYS, DataLoader, from_picture, load_images, load_mnist
+from minigan.data import TOYS, DataLoader
 from minigan.data.images import open_picture
-from minigan.train import GAN, Config, train
+from minigan.gan import GAN, train
+from minigan.gans import GANS
+from minigan.gans.about import about
 
 FRAMES = 40  # pictures in training.gif, and checkpoints in a run, besides those at the ends of epochs
-FIGURES = ("d_loss", "g_loss", "d_real", "d_fake")  # in each line of metrics.jsonl, and the step
+Arrays = dict[str, np.ndarray]
 
 
-def load_samples(config: Config) -> tuple[np.ndarray, ...]:
-    """The real samples that `config` names: images (N, C, H, W) in [-1, 1], or points (N, 2); and MNIST's labels (N,).
+@dataclass
+class Config:
+    """What config.json holds: all that a run needs to be made again, but for the data themselves."""
 
-    A name is "mnist" or a toy distribution. A path is a folder of pictures, an .npz or an IDX file; a single
-    picture is a drawn shape, from whose dark pixels points are taken.
+    gan: str  # its name in GANS
+    data: str  # a name or a path
+    size: int | None  # of the images, where it was asked for
+    seed: int
+    settings: dict[str, Any]  # all keyword-only arguments of the GAN's __init__
+    shapes: dict[str, tuple[int, ...]]  # of one sample of each array; of labels, (K,) for K classes
+    count: int  # of samples
+    checksum: int | None  # of the data; None for toys: drawn anew, they may round otherwise elsewhere
+
+
+def arrays_for(name: str, data: Arrays) -> Arrays:
+    """Of a data set's arrays, those that a step of this GAN takes. `samples` are images or points, whichever there are.
+
+    Raises ValueError, in one sentence, where some are missing.
     """
-    rng = np.random.default_rng(config.seed)
-    if config.data == "mnist":
-        return load_mnist("train", config.size or 28)
-    if config.data in TOYS:
-        return (TOYS[config.data](50_000, rng),)
-    path = Path(config.data)
-    if not path.exists():
-        names = ", ".join(["mnist", *TOYS])
-        raise ValueError(f"there is no dataset {config.data!r}: give one of {names}, or the path of your own images")
-    if path.suffix.lower() in (".png", ".jpg", ".jpeg"):
-        return (from_picture(path, 50_000, rng),)
-    return (load_images(path, config.size),)
+    needs = GANS[name].needs()
+    samples = {"samples": data[kind] for kind in ("images", "points") if kind in data}
+    missing = [need for need in needs if need not in data | samples]
+    if missing:
+        wanted = ["images or points" if need == "samples" else need for need in needs]
+        fitting = [other for other in GANS if all(n in data | samples for n in GANS[other].needs())]
+        raise ValueError(
+            f"{name} needs {' and '.join(wanted)}, and these data have {' and '.join(data)} only: "
+            f"choose other data, or another GAN ({', '.join(fitting)})"
+        )
+    return {need: (data | samples)[need] for need in needs}
+
+
+def shapes_of(arrays: Arrays) -> dict[str, tuple[int, ...]]:
+    """The shape of one sample of each array; of labels, (K,) for the classes 0 to K - 1."""
+    return {name: (int(a.max()) + 1,) if name == "labels" else a.shape[1:] for name, a in arrays.items()}
+
+
+def default_settings(name: str) -> dict[str, Any]:
+    """The settings of a GAN as its file has them."""
+    return {setting: value.default for setting, value in about(GANS[name]).settings.items()}
 
 
 class Run:
     """A folder and the training that it records."""
 
-    def __init__(self, folder: Path, config: Config, shape: tuple[int, ...], count: int, classes: int) -> None:
-        self.folder, self.config, self.shape, self.count = folder, config, shape, count
-        self.gan = GAN(config, shape, classes)
+    def __init__(self, folder: Path, config: Config) -> None:
+        check_integer("seed", config.seed, 0)
+        self.folder, self.config = folder, config
+        self.gan: GAN = GANS[config.gan](config.shapes, np.random.default_rng(config.seed), **config.settings)
         self.metrics: list[dict[str, float]] = []
-        self.checksum: int | None = None  # of the samples that the run began with, where it is known
-        n = 64 if len(shape) == 3 else 1000  # images, or points
-        rng = np.random.default_rng([config.seed, n])
-        self.fixed_noise = rng.standard_normal((n, self.gan.noise_dim), dtype=np.float32)  # for every picture the same
 
     @property
     def checkpoint(self) -> Path:
@@ -71,22 +93,29 @@ class Run:
         return self.folder / "checkpoint.safetensors"
 
     @classmethod
-    def create(cls, folder: Path, config: Config, samples: np.ndarray, labels: np.ndarray | None = None) -> "Run":
-        """A new run in a folder that must be new or empty."""
+    def create(
+        cls, folder: Path, gan: str, data: str, arrays: Arrays, settings: dict[str, Any], size: int | None, seed: int
+    ) -> "Run":
+        """A new run in a folder that must be new or empty. `settings` are those that differ from the GAN's defaults.
+
+        Small data get more epochs, unless they are among the settings: about 1500 steps in all.
+        """
         _check_free(folder)
-        DataLoader(samples, batch_size=config.batch_size)  # says now, before there is a folder, if that is too large
-        classes = 0 if labels is None else int(labels.max()) + 1
-        run = cls(folder, config, samples.shape[1:], len(samples), classes)
+        count = len(next(iter(arrays.values())))
+        config = Config(gan, data, size, seed, default_settings(gan) | settings, shapes_of(arrays), count, None)
+        run = cls(folder, config)
+        steps = _steps_per_epoch(run.gan, config)
+        if data not in ("mnist", *TOYS) and "epochs" not in settings:
+            run.gan.epochs = config.settings["epochs"] = max(run.gan.epochs, 1500 // steps)
+        config.checksum = run.checksum_of(arrays)
         if not folder.parent.exists():  # a file in its place gets a better sentence below
             folder.parent.mkdir(parents=True, exist_ok=True)
         # Made in a folder that no other process knows, the run takes its name when complete, even if we are killed.
         with TemporaryDirectory(".part", folder.name + ".", folder.parent) as private:
             run.folder = unfinished = Path(private) / "run"
             unfinished.mkdir()
-            settings = asdict(config) | {"shape": run.shape, "count": run.count, "classes": classes}
-            settings["checksum"] = run.checksum_of(samples)
-            write_file(unfinished / "config.json", json.dumps(settings, indent=2) + "\n")
-            run.write_picture("frames/0000000.png", samples)
+            run.write_config()
+            run.write_picture("frames/0000000.png", arrays)
             run.save()
             try:
                 if folder.exists():
@@ -104,62 +133,74 @@ class Run:
         if not path.is_file():
             raise FileNotFoundError(f"{folder} is not a run: it has no config.json")
         try:
-            settings = json.loads(path.read_text())
-            config = Config(**{field.name: settings[field.name] for field in fields(Config)})
-            shape, count, classes = tuple(settings["shape"]), settings["count"], settings["classes"]
-            for number in (*shape, count):
-                check_integer("each number in shape and count", number, low=1)
-            check_integer("classes", classes, low=0)
-            run = cls(folder, config, shape, count, classes)
-            run.checksum = settings.get("checksum")
-        except (ValueError, KeyError, TypeError, OverflowError) as error:
+            run = cls(folder, _read_config(path.read_text("utf-8")))
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(f"{path} is damaged ({error}): it must be as `minigan train` wrote it") from None
         run.gan.load(run.checkpoint)
         return run
 
-    def checksum_of(self, samples: np.ndarray) -> int | None:
-        """A number that changes with the samples; None for toys: drawn anew, they may round otherwise elsewhere."""
-        return None if self.config.data in TOYS else zlib.crc32(np.ascontiguousarray(samples))
+    def write_config(self) -> None:
+        """Write config.json."""
+        write_file(self.folder / "config.json", json.dumps(asdict(self.config), indent=2) + "\n")
 
-    def train(self, samples: np.ndarray, labels: np.ndarray | None = None) -> bool:
-        """Train to the end, with a progress bar; returns whether it got there, or was stopped with Ctrl-C."""
-        if (samples.shape[1:], len(samples)) != (self.shape, self.count):
+    def train_longer(self, epochs: int) -> None:
+        """Raise the number of epochs; raises ValueError where so many are made already."""
+        check_integer("epochs", epochs, 1)
+        if self.gan.steps >= epochs * _steps_per_epoch(self.gan, self.config):
+            raise ValueError(f"{self.folder} has made {epochs} epochs already: give a larger number to train it longer")
+        self.gan.epochs = self.config.settings["epochs"] = epochs
+        self.write_config()
+
+    def checksum_of(self, arrays: Arrays) -> int | None:
+        """A number that changes with the data."""
+        if self.config.data in TOYS:
+            return None
+        checksum = 0
+        for array in arrays.values():
+            checksum = zlib.crc32(np.ascontiguousarray(array), checksum)
+        return checksum
+
+    def check_data(self, arrays: Arrays) -> None:
+        """Raise ValueError unless these are the data that the run began with."""
+        config, count = self.config, len(next(iter(arrays.values())))
+        if (shapes_of(arrays), count) != (config.shapes, config.count):
             raise ValueError(
-                f"the data {self.config.data} have changed since this run began: {self.count} samples of shape "
-                f"{self.shape} then, {len(samples)} of {samples.shape[1:]} now"
+                f"the data {config.data} have changed since this run began: {config.count} samples of {config.shapes} "
+                f"then, {count} of {shapes_of(arrays)} now"
             )
-        if self.checksum not in (None, self.checksum_of(samples)):
+        if config.checksum not in (None, self.checksum_of(arrays)):
             raise ValueError(
-                f"the values of the data {self.config.data} have changed since this run began: put the old data back, "
+                f"the values of the data {config.data} have changed since this run began: put the old data back, "
                 "or begin a new run"
             )
-        gan, epochs = self.gan, self.config.epochs
-        arrays = (samples,) if labels is None else (samples, labels)
-        arrays = tuple(backend.asarray(array) for array in arrays)
-        loader = DataLoader(*arrays, batch_size=self.config.batch_size, seed=self.config.seed)
-        total = epochs * len(loader)
+
+    def train(self, arrays: Arrays) -> bool:
+        """Train to the end, with a progress bar; returns whether it got there, or was stopped with Ctrl-C."""
+        self.check_data(arrays)
+        gan, batch = self.gan, self.gan.samples_per_step
+        on_device = {name: backend.asarray(array) for name, array in arrays.items()}
+        loader = DataLoader(on_device, batch_size=batch, seed=self.config.seed)
+        total = gan.epochs * len(loader)
         self.metrics = self._read_metrics()
         self._read_frames()  # says now if one is damaged, not at the end
-        bar = tqdm(
-            total=total * loader.batch_size, initial=gan.step * loader.batch_size, unit=" images", dynamic_ncols=True
-        )
+        bar = tqdm(total=total * batch, initial=gan.steps * batch, unit=" samples", dynamic_ncols=True)
         with bar, _ctrl_c_pressed() as pressed:
-            for figures in train(gan, loader, epochs):
-                self.metrics.append({"step": gan.step} | {name: round(x, 6) for name, x in figures.items()})
-                bar.set_description(f"epoch {(gan.step - 1) // len(loader) + 1}/{epochs}", refresh=False)
-                bar.set_postfix_str(_in_words(figures), refresh=False)
-                bar.update(loader.batch_size)
-                epoch_ends, frame_due = gan.step % len(loader) == 0, gan.step % max(1, total // FRAMES) == 0
+            for figures in train(gan, loader):
+                self.metrics.append({"step": gan.steps} | {name: round(x, 6) for name, x in figures.items()})
+                bar.set_description(f"epoch {(gan.steps - 1) // len(loader) + 1}/{gan.epochs}", refresh=False)
+                bar.set_postfix_str(", ".join(f"{name} {x:.2f}" for name, x in figures.items()), refresh=False)
+                bar.update(batch)
+                epoch_ends, frame_due = gan.steps % len(loader) == 0, gan.steps % max(1, total // FRAMES) == 0
                 if epoch_ends:
-                    self.write_picture(f"epochs/epoch_{gan.step // len(loader):03d}.png", samples)
+                    self.write_picture(f"epochs/epoch_{gan.steps // len(loader):03d}.png", arrays)
                 if frame_due:
-                    self.write_picture(f"frames/{gan.step:07d}.png", samples)
+                    self.write_picture(f"frames/{gan.steps:07d}.png", arrays)
                 if epoch_ends or frame_due or pressed:
                     self.save()
                 if pressed:
                     break
-        self._write_pictures(samples)
-        return gan.step >= total
+        self._write_pictures(arrays)
+        return gan.steps >= total
 
     def save(self) -> None:
         """Write the checkpoint, and before it the figures up to it."""
@@ -170,12 +211,12 @@ class Run:
         """The lines up to the checkpoint: a killed run may have written some more."""
         path = self.folder / "metrics.jsonl"
         try:
-            metrics = [json.loads(line) for line in path.read_text().splitlines()]
+            metrics = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
             for line in metrics:
-                if not all(math.isfinite(line[name]) for name in ("step", *FIGURES)):
+                if not all(math.isfinite(value) for value in line.values()):
                     raise ValueError(f"not all are finite: {line}")
-            return [line for line in metrics if line["step"] <= self.gan.step]
-        except (ValueError, KeyError, TypeError, OverflowError) as error:
+            return [line for line in metrics if line["step"] <= self.gan.steps]
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(f"{path} is damaged ({error}): empty it to go on without its figures") from None
 
     def _read_frames(self) -> list[Image.Image]:
@@ -184,31 +225,56 @@ class Run:
         except ValueError as error:
             raise ValueError(f"{error}: delete it to go on without it") from None
 
-    def write_picture(self, name: str, samples: np.ndarray) -> None:
-        """Draw what the generator makes of the fixed noise; points, over some real ones from `samples`."""
-        fakes = self.gan.sample(self.fixed_noise)
-        picture = plots.image_grid(fakes) if fakes.ndim == 4 else plots.scatter(fakes, samples[: len(fakes)])
+    def write_picture(self, name: str, arrays: Arrays) -> None:
+        """Draw the GAN's preview: for every picture of the run, of the same random numbers."""
+        fakes = self.gan.preview(np.random.default_rng([self.config.seed, 2]))
+        picture = plots.draw(fakes, next(iter(arrays.values()))[: len(fakes)])
         (self.folder / name).parent.mkdir(exist_ok=True)
         write_file(self.folder / name, plots.to_bytes(picture))
 
-    def _write_pictures(self, samples: np.ndarray) -> None:
-        self.write_picture("samples.png", samples)
+    def _write_pictures(self, arrays: Arrays) -> None:
+        self.write_picture("samples.png", arrays)
         if self.metrics:
             write_file(self.folder / "losses.png", plots.to_bytes(plots.loss_curves(self.metrics)))
         if frames := self._read_frames():
             write_file(self.folder / "training.gif", plots.animation(frames))
 
 
+def _read_config(text: str) -> Config:
+    """The content of config.json. Raises ValueError, KeyError, TypeError, ... for what `minigan train` did not write."""
+    values = json.loads(text)
+    if "gan" not in values and "model" in values:
+        raise ValueError("an older minigan made this run, and its format has changed: train it again")
+    config = Config(**{field.name: values[field.name] for field in fields(Config)})
+    if config.gan not in GANS:
+        raise ValueError(f"there is no GAN {config.gan!r}")
+    config.shapes = {name: tuple(shape) for name, shape in config.shapes.items()}
+    for number in (config.count, *(n for shape in config.shapes.values() for n in shape)):
+        check_integer("each number in shapes and count", number, low=1)
+    if list(config.shapes) != GANS[config.gan].needs() or not isinstance(config.data, str):
+        raise ValueError(f"{config.gan} needs {', '.join(GANS[config.gan].needs())}, and data that are named by a text")
+    defaults = default_settings(config.gan)
+    if config.settings.keys() != defaults.keys():
+        raise ValueError(f"its settings must be {', '.join(defaults)}")
+    for name, default in defaults.items():  # JSON has no tuples
+        if isinstance(default, tuple):
+            config.settings[name] = tuple(config.settings[name])
+    return config
+
+
+def _steps_per_epoch(gan: GAN, config: Config) -> int:
+    """How many steps go through all data once. Raises ValueError where there are too few samples for one step."""
+    if gan.samples_per_step > config.count:
+        raise ValueError(
+            f"one step takes {gan.samples_per_step} samples, and the data {config.data} have {config.count}: "
+            "choose a smaller batch_size"
+        )
+    return config.count // gan.samples_per_step
+
+
 def _check_free(folder: Path) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder} exists already: choose another --output, or go on with --resume {folder}")
-
-
-def _in_words(figures: dict[str, float]) -> str:
-    return (
-        f"D loss {figures['d_loss']:.2f}, G loss {figures['g_loss']:.2f}, "
-        f"D(real) {figures['d_real']:.2f}, D(fake) {figures['d_fake']:.2f}"
-    )
 
 
 @contextmanager

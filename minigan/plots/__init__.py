@@ -12,7 +12,7 @@ from minigan.plots.curves import heat_map, histograms, lines, paths
 from minigan.plots.figures import beside
 from minigan.plots.gan_view import gan_view
 from minigan.plots.graph import graph
-from minigan.plots.images import error_map, image_grid, loss_curves, scatter, to_bytes, to_uint8
+from minigan.plots.images import draw, error_map, image_grid, loss_curves, scatter, to_bytes, to_uint8
 from minigan.plots.noise_view import noise_view
 from minigan.plots.notebook import Live, animation, play, stepper
 
@@ -20,6 +20,7 @@ __all__ = [
     "Live",
     "animation",
     "beside",
+    "draw",
     "error_map",
     "gan_view",
     "graph",

@@ -8,7 +8,21 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from minigan.gradcheck import Report
-from minigan.plots.figures import FAKE, REAL, to_image
+from minigan.plots.figures import COLOURS, REAL, to_image
+
+
+def draw(samples: np.ndarray, real: np.ndarray | None = None) -> Image.Image:
+    """Samples of any kind that a GAN makes: images (n, C, H, W) as a grid, points (n, 2) over the real ones (m, 2).
+
+    Raises ValueError for arrays of another kind.
+    """
+    if samples.ndim == 4:
+        return image_grid(samples)
+    if samples.ndim == 2 and samples.shape[1] == 2:
+        return scatter(samples, real)
+    raise ValueError(
+        f"there is no picture for samples of shape {samples.shape}: draw images (n, C, H, W) or points (n, 2)"
+    )
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
@@ -50,30 +64,35 @@ def scatter(points: np.ndarray, real: np.ndarray | None = None) -> Image.Image:
     return to_image(figure)
 
 
+NAMES = {"d_loss": "discriminator", "g_loss": "generator", "d_real": "D(real)", "d_fake": "D(fake)"}  # in the legends
+
+
 def loss_curves(metrics: list[dict[str, float]]) -> Image.Image:
-    """Both losses, and D's beliefs about reals and fakes, over the training steps."""
-    figure = Figure(figsize=(8, 6), dpi=100, layout="constrained")
-    top, bottom = figure.subplots(2, sharex=True)
-    steps = [m["step"] for m in metrics]
-    lines = (
-        (top, "d_loss", "discriminator", REAL),
-        (top, "g_loss", "generator", FAKE),
-        (bottom, "d_real", "D(real)", REAL),
-        (bottom, "d_fake", "D(fake)", FAKE),
-    )
-    for axes, key, label, colour in lines:
-        values = np.array([m[key] for m in metrics])
-        window = np.ones(min(len(values), 25))  # the mean over some 25 steps, and each step faintly behind it
-        smooth = np.convolve(values, window, "same") / np.convolve(np.ones(len(values)), window, "same")
-        axes.plot(steps, smooth, color=colour, label=label)
-        axes.plot(steps, values, color=colour, lw=0.5, alpha=0.3)
-    top.set_ylabel("loss")
-    bottom.set_ylabel("mean belief that it is real")
-    bottom.set_ylim(0, 1)
-    bottom.set_xlabel("step")
-    for axes in (top, bottom):
+    """The figures of a training over its steps: losses (whatever ends in _loss) above, all others below them.
+
+    `metrics` has a dict for each step: "step", and figures of any names.
+    """
+    names = [name for name in dict.fromkeys(key for line in metrics for key in line) if name != "step"]
+    panels = [[n for n in names if n.endswith("_loss")], [n for n in names if not n.endswith("_loss")]]
+    panels = [panel for panel in panels if panel]
+    figure = Figure(figsize=(8, 3 * max(1, len(panels))), dpi=100, layout="constrained")
+    for axes, panel in zip(
+        figure.subplots(max(1, len(panels)), sharex=True, squeeze=False)[:, 0], panels, strict=False
+    ):
+        for number, name in enumerate(panel):
+            steps, values = np.array([(line["step"], line[name]) for line in metrics if name in line], float).T
+            window = np.ones(min(len(values), 25))  # the mean over some 25 steps, and each step faintly behind it
+            smooth = np.convolve(values, window, "same") / np.convolve(np.ones(len(values)), window, "same")
+            colour = COLOURS[number % len(COLOURS)]
+            axes.plot(steps, smooth, color=colour, label=NAMES.get(name, name))
+            axes.plot(steps, values, color=colour, lw=0.5, alpha=0.3)
+        beliefs = set(panel) <= {"d_real", "d_fake"}
+        axes.set_ylabel("loss" if panel[0].endswith("_loss") else "mean belief that it is real" if beliefs else "")
+        if beliefs:
+            axes.set_ylim(0, 1)
         axes.grid(alpha=0.3)
         axes.legend(loc="best")
+    figure.axes[-1].set_xlabel("step")
     return to_image(figure)
 
 

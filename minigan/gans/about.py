@@ -1,0 +1,45 @@
+"""What a paper's file says about itself: its name, its data and its settings, read from its signature and docstring."""
+
+import inspect
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from minigan.gan import GAN
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A keyword-only argument of a paper's `__init__`."""
+
+    default: Any
+    help: str
+
+
+@dataclass(frozen=True)
+class About:
+    """A paper in a few words."""
+
+    new: str  # what is new in it, a sentence
+    paper: str  # such as "Goodfellow et al., 2014"
+    needs: list[str]  # the arrays that a step takes
+    settings: dict[str, Setting]
+
+
+def about(gan: type[GAN]) -> About:
+    """Read a paper's class: the first line of its docstring ends in "(authors, year)."; a line "name  help" is a setting's.
+
+    Raises ValueError where that is not so, or where a setting has no line.
+    """
+    doc = inspect.getdoc(gan) or ""
+    first = re.fullmatch(r"(.+?)\.? \(([^()]+, \d{4})\)\.", doc.splitlines()[0])
+    if not first:
+        raise ValueError(f"{gan.__name__}: the first line of its docstring must end in '(authors, year).'")
+    helps = dict(re.findall(r"^(\w+) {2,}(\S.*)$", doc, re.MULTILINE))
+    settings = {}
+    for name, parameter in inspect.signature(gan).parameters.items():
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            if name not in helps:
+                raise ValueError(f"{gan.__name__}: its docstring needs a line on the setting {name}")
+            settings[name] = Setting(parameter.default, helps[name])
+    return About(first[1], first[2], gan.needs(), settings)
