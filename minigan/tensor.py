@@ -18,13 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from minigan import backend
+from minigan import backend, errors, table
+from minigan.errors import MixedTypesError, ShapeError
 
 FLOATS = (np.dtype("float32"), np.dtype("float64"))
-
-
-class ShapeError(ValueError):
-    """An operation was given tensors that do not fit together."""
 
 
 class Tensor:
@@ -99,9 +96,10 @@ class Tensor:
         """Add d(self)/d(leaf) to `leaf.grad` for every leaf of the graph, or only for `inputs`.
 
         A leaf is a tensor made with `requires_grad=True`, such as a parameter. With `inputs`, gradients that
-        lead nowhere else are not even computed. `gradient` is the upstream gradient where self is not a
-        single number. Calling it again adds again. Arrays are used as they are now: an optimizer's step between
-        forward and backward spoils the gradients. Raises ValueError where nothing can be differentiated.
+        lead nowhere else are not even computed: a training step passes the parameters of the one player that it
+        trains (see `gan.minimise`). `gradient` is the upstream gradient where self is not a single number. Calling it
+        again adds again. Arrays are used as they are now: an optimizer's step between forward and backward spoils the
+        gradients. Raises ValueError where nothing can be differentiated.
         """
         inputs = [inputs] if isinstance(inputs, Tensor) else inputs
         order = topological_order([self])
@@ -161,9 +159,7 @@ def record(data: Any, *parents: tuple[Any, Derivative], casts: bool = False) -> 
     tensors = [parent for parent in parents if isinstance(parent[0], Tensor)]
     for operand, _ in tensors:
         if operand.data.dtype != y.data.dtype and not casts:
-            raise TypeError(
-                "float32 and float64 tensors do not mix: convert one with .astype(), or make it with x.dtype"
-            )
+            raise MixedTypesError
     if _recording.on:
         y.parents = tuple([parent for parent in tensors if parent[0].requires_grad])
     y.requires_grad = bool(y.parents)
@@ -171,29 +167,24 @@ def record(data: Any, *parents: tuple[Any, Derivative], casts: bool = False) -> 
 
 
 def op(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Mark `function` as a differentiable operation, so that a bad call names the op and all shapes."""
+    """Mark `function` as a differentiable operation. It goes into the table (see `table.py`) under its name.
+
+    A call runs what stands there: the fast version if there is one, the plain one in plain mode, or a student's. In a
+    bad call, the error names the operation and all shapes.
+    """
+    name = table.enter(function)
 
     @functools.wraps(function)
-    def named(*args: Any, **kwargs: Any) -> Tensor:
+    def call(*args: Any, **kwargs: Any) -> Tensor:
         try:
-            return function(*args, **kwargs)
+            return table.lookup(name)(*args, **kwargs)
         except (ValueError, IndexError, TypeError, AttributeError) as error:
-            raise _with_name(error, function.__name__, args) from None
+            raise errors.in_operation(error, name, args) from None
 
-    return named
-
-
-def _with_name(error: Exception, name: str, args: Iterable[Any]) -> Exception:
-    """`error` with the name of the op and the shapes of the arrays among its arguments."""
-    flat = [a for arg in args for a in (arg if isinstance(arg, list | tuple) else [arg])]
-    shapes = [str(a.shape) for a in flat if isinstance(a, Tensor | np.ndarray)]
-    reason = getattr(error, "reason", str(error))  # where one op called another, only the outer one is named
-    kind = TypeError if isinstance(error, TypeError | AttributeError) else ShapeError
-    named = kind(f"{name} of shapes {' and '.join(shapes)}: {reason}")
-    named.reason = reason
-    return named
+    return call
 
 
+@table.swappable
 def topological_order(outputs: Iterable[Tensor]) -> list[Tensor]:
     """Every tensor that `outputs` were computed from, parents before children, each once.
 
@@ -237,7 +228,7 @@ def grad(
     gradients = _walk(outputs, inputs, seeds, topological_order(outputs), create_graph)
     for number, x in enumerate(inputs):
         if x not in gradients:
-            raise ValueError(f"grad: input {number}, of shape {x.shape}, took no part in the outputs")
+            raise errors.took_no_part(number, x.shape)
     return tuple(gradients[x] for x in inputs)
 
 
@@ -266,38 +257,18 @@ def _walk(
                 if parent in needed:
                     share = derivative(g, tensor)
                     if not isinstance(share, Tensor) or share.data.shape != parent.data.shape:
-                        raise _bad_share(share, parent, derivative)
+                        raise errors.bad_derivative(share, parent, derivative)
                     add(parent, share)
     return {tensor: g for tensor, g in gradients.items() if tensor in keep}
-
-
-def _bad_share(share: Any, parent: Tensor, derivative: Derivative) -> Exception:
-    """What is wrong with what a derivative returned; the error carries `share` and `parent` for `gradcheck`."""
-    code = getattr(derivative, "__code__", None)
-    where = f" ({derivative.__name__}, {code.co_filename}, line {code.co_firstlineno})" if code else ""
-    if isinstance(share, Tensor):
-        error = ShapeError(
-            f"a derivative{where} gave a gradient of shape {share.shape} for a tensor of shape {parent.shape}"
-        )
-    else:
-        error = TypeError(f"a derivative{where} must return a Tensor, but it returned {type(share).__name__}")
-    error.share, error.parent = share, parent
-    return error
 
 
 def _seed(output: Tensor, seed: Any) -> Tensor:
     """The gradient that a walk starts with at `output`."""
     if not output.requires_grad:
-        raise ValueError(
-            "there is nothing to differentiate: no tensor with requires_grad=True led to this one "
-            "(was it computed under no_grad() or frozen(), or detached?)"
-        )
+        raise errors.nothing_to_differentiate()
     if seed is None:
         if output.size != 1:
-            raise ValueError(
-                f"a gradient starts from a single number, but this tensor has shape {output.shape}: "
-                "reduce it with .mean() or .sum(), or give the upstream gradient"
-            )
+            raise errors.not_a_single_number(output.shape)
         return Tensor(np.ones_like(output.data))
     seed = seed if isinstance(seed, Tensor) else Tensor(seed, dtype=output.dtype)
     if seed.dtype != output.dtype:
