@@ -28,6 +28,7 @@ from minigan.checks import check_integer
 from minigan.mistakes import Evidence, Mistake, find_mistake, wrong_shape
 from minigan.ops import sum
 from minigan.tensor import Tensor, grad
+from minigan.verdict import heading, paragraph
 
 STEP = 1e-5  # h, for numbers up to 1; a larger x is nudged by h |x|
 TOLERANCE = 1e-6  # the largest relative error that passes
@@ -115,16 +116,15 @@ class Report:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        # The verdict is said in words too, for those who cannot tell the colours apart.
-        colour, verdict = ("#00693c", "✓ right") if self.passed else ("#b00020", "✗ wrong")
-        html = [f"<p>gradcheck of <b>{escape(self.function)}</b>: <b style='color:{colour}'>{verdict}</b></p>"]
+        verdict = heading(self.passed, "right" if self.passed else "wrong")
+        html = [f"<p>gradcheck of <b>{escape(self.function)}</b>: {verdict}</p>"]
         if self.lines:
             rows = [("argument", "shape", "error", "verdict"), *[line.row() for line in self.lines]]
             style = "text-align:left;padding:2px 14px 2px 0"
             cells = ["".join(f"<td style='{style}'>{escape(cell)}</td>" for cell in row) for row in rows]
             html.append("<table>" + "".join(f"<tr>{row}</tr>" for row in cells) + "</table>")
         for name, mistake in self.findings():
-            html.append(f"<p>{escape(f'{name}: {mistake}')}</p>".replace("\n", "<br>"))
+            html.append(paragraph(f"{name}: {mistake}"))
         return "".join(html)
 
 

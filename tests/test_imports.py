@@ -14,6 +14,7 @@ PACKAGE = Path(minigan.__file__).resolve().parent
 
 FLOORS = {
     "checks": -1,
+    "verdict": -1,
     "backend": 0,
     "tensor": 1,
     "parallel": 1,
