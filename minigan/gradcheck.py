@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from minigan.checks import check_integer
+from minigan.errors import DerivativeError, MixedTypesError, NoGradientError
 from minigan.mistakes import Evidence, Mistake, find_mistake, wrong_shape
 from minigan.ops import sum
 from minigan.tensor import Tensor, grad
@@ -400,9 +401,7 @@ def _problem(f: Callable[..., Tensor], name: str, arrays: list[np.ndarray], name
     tensors = [Tensor(array.copy()) for array in arrays]
     try:
         y = f(*tensors)
-    except TypeError as error:
-        if "do not mix" not in str(error):
-            raise
+    except MixedTypesError:
         hint = "for a layer: for p in layer.state().values(): p.data = p.data.astype('float64')"
         return Mistake("float32", f"{name} computes with float32 tensors of its own, and a check needs float64", hint)
     if not isinstance(y, Tensor):
@@ -433,10 +432,8 @@ def _grad_or_none(y: Tensor, x: Tensor, g: Tensor, create_graph: bool = False) -
     """d(sum g y)/dx, or None where x took no part in y."""
     try:
         return grad(y, x, g, create_graph)[0]
-    except ValueError as error:
-        if "took no part" in str(error) or "nothing to differentiate" in str(error):
-            return None
-        raise
+    except NoGradientError:
+        return None
 
 
 def _chosen(size: int, outputs: int) -> np.ndarray:
@@ -469,24 +466,24 @@ def _kink_mistake(analytic: np.ndarray, kinks: dict[int, tuple[float, float]]) -
 
 
 def _raised(error: Exception, shape: tuple[int, ...], numeric: np.ndarray) -> Mistake:
-    """What an exception in a derivative says; a gradient of the wrong shape rides along with it as `share`."""
-    share, parent = getattr(error, "share", None), getattr(error, "parent", None)
-    if isinstance(share, Tensor) and parent.shape == shape:
-        return wrong_shape(shape, share.numpy(), numeric)
+    """What an exception in a derivative says; one of minigan's own may hold what the derivative returned."""
+    hint = "look at that line; if shapes are the trouble, print those of what it uses"
+    if isinstance(error, DerivativeError):
+        if isinstance(error.share, Tensor) and error.parent.shape == shape:
+            return wrong_shape(shape, error.share.numpy(), numeric)
+        if isinstance(error.share, np.ndarray):
+            hint = "write the derivative in tensors: g * y, not g.data * y.data"
+        if error.share is None:
+            hint = "is a `return` missing?"
     package = str(Path(__file__).parent)
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(package)]
     where = f" at {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
-    sentence = f"its derivative raised {type(error).__name__}{where}: {in_plain_words(error)}"
-    if isinstance(share, np.ndarray):
-        return Mistake("raised", sentence, "write the derivative in tensors: g * y, not g.data * y.data")
-    if hasattr(error, "share") and share is None:
-        return Mistake("raised", sentence, "is a `return` missing?")
-    return Mistake("raised", sentence, "look at that line; if shapes are the trouble, print those of what it uses")
+    return Mistake("raised", f"its derivative raised {type(error).__name__}{where}: {in_plain_words(error)}", hint)
 
 
 def in_plain_words(error: BaseException) -> str:
     """What an exception says; NumPy's message for np.tanh(tensor) is turned into what to do."""
-    if "__array_ufunc__" in str(error):
+    if isinstance(error, TypeError) and "__array_ufunc__" in str(error):  # NumPy gives it no class of its own
         return "a NumPy function was given a Tensor; use the function of minigan.ops, or the array in it, x.data"
     return str(error)
 

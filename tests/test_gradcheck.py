@@ -230,6 +230,19 @@ def test_what_f_raises_is_passed_on():
         gradcheck(spoiled(np.exp, _not_written), [1.0])
 
 
+def test_the_words_of_an_error_steer_nothing():
+    def mixes(x):
+        raise TypeError("oil and water do not mix")
+
+    def took_no_part(g, y, x):
+        raise ValueError("this one took no part, there is nothing to differentiate")
+
+    with pytest.raises(TypeError, match="oil and water"):
+        gradcheck(mixes, [1.0])
+    report = gradcheck(spoiled(np.exp, took_no_part), [1.0])
+    assert report.mistake.name == "raised" and "this one took no part" in report.mistake.sentence
+
+
 def _not_written(g, y, x):
     raise NotImplementedError("not written yet")
 
