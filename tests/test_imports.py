@@ -19,7 +19,6 @@ FLOORS = {
     "tensor": 1,
     "parallel": 1,
     "ops": 2,
-    "mistakes": 2,
     "gradcheck": 3,
     "nn": 3,
     "losses": 3,

@@ -9,8 +9,8 @@ import numpy as np
 from minigan.gradcheck import hidden
 from minigan.gradcheck.inputs import argument_names, as_float64, check_arguments, find_problem
 from minigan.gradcheck.measure import Measured, Point, call
+from minigan.gradcheck.mistakes import Evidence, Mistake, find_mistake
 from minigan.gradcheck.report import TOLERANCE, Line, Report
-from minigan.mistakes import Evidence, Mistake, find_mistake
 from minigan.tensor import Tensor
 
 

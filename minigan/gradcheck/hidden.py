@@ -7,7 +7,8 @@ import numpy as np
 
 from minigan.errors import DerivativeError
 from minigan.gradcheck.measure import Point, grad_or_none
-from minigan.mistakes import Mistake, wrong_shape
+from minigan.gradcheck.mistakes import Mistake
+from minigan.gradcheck.mistakes.added_up import wrong_shape
 from minigan.tensor import Tensor
 
 PACKAGE = str(Path(__file__).parents[1])  # the folder of minigan

@@ -9,7 +9,7 @@ import numpy as np
 from minigan.checks import check_integer
 from minigan.errors import MixedTypesError
 from minigan.gradcheck.measure import call
-from minigan.mistakes import Mistake
+from minigan.gradcheck.mistakes import Mistake
 from minigan.tensor import Tensor
 
 

@@ -5,7 +5,7 @@ from html import escape
 
 import numpy as np
 
-from minigan.mistakes import Mistake
+from minigan.gradcheck.mistakes import Mistake
 from minigan.verdict import heading, paragraph
 
 TOLERANCE = 1e-6  # the largest relative error that passes
