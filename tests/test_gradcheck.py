@@ -5,8 +5,8 @@ import pytest
 from planted_bugs import BUGS, ORDER_2_BUGS, A, X, like, normal, spoiled
 from test_ops import CHECKS
 
-from minigan import Tensor, gradcheck, losses, mistakes, nn, ops
-from minigan.mistakes import MISTAKES
+from minigan import Tensor, gradcheck, losses, nn, ops
+from minigan.gradcheck import mistakes
 from minigan.tensor import record
 
 
@@ -34,7 +34,7 @@ def test_a_bug_that_shows_only_at_order_2(f, inputs, mistake, words):
 
 
 def test_every_explanation_has_a_planted_bug(monkeypatch):
-    fired = set()
+    explanations, fired = mistakes.MISTAKES, set()
 
     def watched(explain):
         def call(evidence):
@@ -45,11 +45,11 @@ def test_every_explanation_has_a_planted_bug(monkeypatch):
 
         return call
 
-    monkeypatch.setattr(mistakes, "MISTAKES", tuple(watched(explain) for explain in MISTAKES))
+    monkeypatch.setattr(mistakes, "MISTAKES", tuple(watched(explain) for explain in explanations))
     for order, bugs in ((1, BUGS), (2, ORDER_2_BUGS)):
         for _, f, inputs, *_ in bugs:
             gradcheck(f, *inputs, order=order)
-    assert fired == {explain.__name__ for explain in MISTAKES}
+    assert fired == {explain.__name__ for explain in explanations}
 
 
 SEEDS = range(20)
@@ -228,6 +228,19 @@ def test_what_f_raises_is_passed_on():
         gradcheck(lambda x: 1 / 0, [1.0])
     with pytest.raises(NotImplementedError):
         gradcheck(spoiled(np.exp, _not_written), [1.0])
+
+
+def test_the_words_of_an_error_steer_nothing():
+    def mixes(x):
+        raise TypeError("oil and water do not mix")
+
+    def took_no_part(g, y, x):
+        raise ValueError("this one took no part, there is nothing to differentiate")
+
+    with pytest.raises(TypeError, match="oil and water"):
+        gradcheck(mixes, [1.0])
+    report = gradcheck(spoiled(np.exp, took_no_part), [1.0])
+    assert report.mistake.name == "raised" and "this one took no part" in report.mistake.sentence
 
 
 def _not_written(g, y, x):

@@ -14,11 +14,11 @@ PACKAGE = Path(minigan.__file__).resolve().parent
 
 FLOORS = {
     "checks": -1,
+    "verdict": -1,
     "backend": 0,
     "tensor": 1,
     "parallel": 1,
     "ops": 2,
-    "mistakes": 2,
     "gradcheck": 3,
     "nn": 3,
     "losses": 3,

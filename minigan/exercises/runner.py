@@ -6,7 +6,6 @@ process, and the check says where. `main` is what runs in there.
 
 import contextlib
 import faulthandler
-import html
 import importlib.util
 import inspect
 import json
@@ -25,6 +24,7 @@ from typing import Any
 from minigan.exercises.catalogue import EXERCISES, STUBS, Exercise, find
 from minigan.exercises.checks import Wrong
 from minigan.gradcheck import in_plain_words
+from minigan.verdict import heading, paragraph
 
 PASSED, FAILED, NOT_WRITTEN = "passed", "failed", "not written yet"
 SECONDS = 20.0  # the time limit of a check, which takes about one
@@ -55,9 +55,8 @@ class Result:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        mark, colour = ("✓", "#00693c") if self.passed else ("✗", "#b00020")
-        head = f"<p><b style='color:{colour}'>{mark} {html.escape(self.exercise)}: {self.status}</b></p>"
-        return head + (self.html or f"<p>{html.escape(self.message)}</p>".replace("\n", "<br>"))
+        head = f"<p>{heading(self.passed, f'{self.exercise}: {self.status}')}</p>"
+        return head + (self.html or paragraph(self.message))
 
 
 def check(name: str, *functions: Callable[..., Any]) -> Result:
