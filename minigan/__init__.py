@@ -7,7 +7,7 @@ from minigan.gradcheck import gradcheck
 from minigan.table import plain
 from minigan.tensor import Tensor, grad, no_grad
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "ShapeError",
     "Tensor",

@@ -48,6 +48,8 @@ def in_operation(error: Exception, name: str, arguments: Iterable[Any]) -> Excep
     elif isinstance(error, MixedTypesError):
         named = MixedTypesError()
         named.args = (message,)
+    elif isinstance(error, NoGradientError):
+        named = NoGradientError(message)
     else:
         named = (TypeError if isinstance(error, TypeError | AttributeError) else ShapeError)(message)
     named.reason = reason
