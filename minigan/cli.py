@@ -1,4 +1,4 @@
-"""The command line: `minigan train`, `sample`, `exercise`, `lessons`, `bench` and `info`.
+"""The command line: `minigan train`, `gans`, `sample`, `exercise`, `lessons`, `bench` and `info`.
 
 Bad input ends with one sentence on what to do, and exit code 2.
 """
@@ -9,6 +9,7 @@ import io
 import itertools
 import platform
 import sys
+import textwrap
 import warnings
 from importlib.metadata import version
 from pathlib import Path
@@ -16,19 +17,32 @@ from typing import Any
 
 import numpy as np
 
-from minigan import backend, lessons, parallel, plots
+from minigan import backend, lessons, plots
 from minigan.bench import compare
 from minigan.checkpoint import write_file
-from minigan.data import TOYS
+from minigan.data import TOYS, class_names, load
+from minigan.errors import DivergedError
 from minigan.exercises import commands, in_place
-from minigan.losses import LOSSES
-from minigan.run import Run, load_samples
-from minigan.train import MODELS, POINTS, Config, DivergedError
+from minigan.fast import threads
+from minigan.gan import GAN
+from minigan.gans import GANS
+from minigan.gans.about import Setting, about
+from minigan.run import Arrays, Run, arrays_for
+
+DEFAULT = "conditional"  # the GAN that `minigan train` trains where none is named
+RUN_OPTIONS = (
+    "gan",
+    "data",
+    "size",
+    "seed",
+    "output",
+)  # of `minigan train`; all others but --resume are GANs' settings
+WALK = 48  # pictures in the GIF of a walk
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit code: 0 done, 2 bad input or failed, 130 stopped with Ctrl-C."""
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_args(_with_gan(sys.argv[1:] if arguments is None else arguments))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # an overflow ends in DivergedError, which says more
@@ -48,50 +62,43 @@ def main(arguments: list[str] | None = None) -> int:
     return 2
 
 
+def _with_gan(arguments: list[str]) -> list[str]:
+    """`minigan train --data ...` is `minigan train conditional --data ...`."""
+    if arguments[:1] == ["train"] and (len(arguments) == 1 or arguments[1].startswith("-")):
+        return ["train", DEFAULT, *arguments[1:]]
+    return arguments
+
+
 def _notes(error: BaseException) -> str:
     return "".join(getattr(error, "__notes__", ()))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="minigan", description="A from-scratch GAN in NumPy.")
+    parser = argparse.ArgumentParser(prog="minigan", description="A from-scratch GAN library in NumPy.")
     actions = parser.add_subparsers(required=True, metavar="COMMAND")
+    train = actions.add_parser("train", help="train a GAN")
+    papers = train.add_subparsers(dest="gan", required=True, metavar="GAN")
+    for name, gan in GANS.items():
+        _add_paper(papers, name, gan)
 
-    # SUPPRESS: an option that was not typed does not show up at all, so --resume can tell.
-    train = actions.add_parser("train", help="train a GAN", argument_default=argparse.SUPPRESS)
-    train.set_defaults(command=_train)
-    train.add_argument("--data", help="mnist (default), ring, grid, swiss_roll, moons, or the path of your own images")
-    train.add_argument("--size", type=int, help="make the images SIZE x SIZE pixels (mnist: 28, 16 or 8)")
-    points = {name: f"default: {getattr(Config, name)}, or for points {value}" for name, value in POINTS.items()}
-    train.add_argument("--model", choices=MODELS, help=points["model"])
-    train.add_argument("--loss", choices=tuple(LOSSES), help=f"default: {Config.loss}")
-    train.add_argument("--epochs", type=int, help=f"passes over the data, {points['epochs']} (few images: more)")
-    train.add_argument("--batch-size", type=int, help=points["batch_size"])
-    train.add_argument("--lr-g", type=float, help=f"learning rate of the generator, {points['lr_g']}")
-    train.add_argument("--lr-d", type=float, help=f"learning rate of the discriminator, default: {Config.lr_d}")
-    train.add_argument("--seed", type=int, help=f"of all random numbers, default: {Config.seed}")
-    train.add_argument("--device", choices=backend.DEVICES, help="default: MINIGAN_DEVICE, or else cpu")
-    train.add_argument("--output", type=Path, help="the run's folder, default: runs/DATA-MODEL")
-    train.add_argument(
-        "--with-exercises",
-        type=Path,
-        nargs="?",
-        const=None,
-        metavar="FOLDER",
-        help="train with your own code: every exercise that passes takes the library's place",
-    )
-    train.add_argument("--resume", type=Path, metavar="RUN", help="go on with a stopped run, with its own settings")
+    gans = actions.add_parser("gans", help="list the GANs: their papers, their data, what is new in each")
+    gans.set_defaults(command=_gans)
 
     sample = actions.add_parser("sample", help="draw samples from a trained GAN")
     sample.set_defaults(command=_sample)
-    sample.add_argument("run", type=Path, help="the run's folder, such as runs/mnist-dcgan")
+    sample.add_argument("run", type=Path, help="the run's folder, such as runs/mnist-conditional")
     sample.add_argument("-n", type=int, default=64, help="how many, default: 64")
     sample.add_argument("--seed", type=int, default=0, help="of the noise, default: 0")
-    sample.add_argument("-o", "--output", type=Path, default=Path("samples.png"), help="a .png picture or .npz arrays")
+    sample.add_argument("--label", type=int, help="of the class to draw; otherwise the classes take turns")
+    sample.add_argument("--walk", action="store_true", help="walk through latent space: a GIF in which samples change")
+    sample.add_argument(
+        "-o", "--output", type=Path, help="a .png picture or .npz arrays, default: samples.png or walk.gif"
+    )
     commands.add_command(actions)
 
     lesson = actions.add_parser("lessons", help="list the lessons, or open one in JupyterLab")
     lesson.set_defaults(command=_lessons)
-    lesson.add_argument("number", type=int, nargs="?", help="of the lesson to open")
+    lesson.add_argument("lesson", nargs="?", help="the one to open, such as saturation")
 
     info = actions.add_parser("info", help="show what minigan computes with: NumPy, BLAS, threads, CuPy and GPU")
     info.set_defaults(command=_info)
@@ -102,6 +109,66 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--json", type=Path, metavar="PATH", help="write the result here too")
     bench.add_argument("--against", type=Path, metavar="PATH", help="show the ratios of an earlier --json result")
     return parser
+
+
+def _add_paper(papers: Any, name: str, gan: type[GAN]) -> None:
+    """`minigan train NAME`: the settings of this paper, as its file has them, and what all runs share."""
+    paper = about(gan)
+    # SUPPRESS: an option that was not typed does not show up at all, so --resume can tell.
+    parser = papers.add_parser(
+        name,
+        help=f"{paper.new} ({paper.paper})",
+        description=f"{paper.new} ({paper.paper}). It trains on {_data_of(paper.needs)}.",
+        epilog=f"Other GANs: minigan train NAME, with one of {', '.join(GANS)}; `minigan gans` tells what they are.",
+        argument_default=argparse.SUPPRESS,
+    )
+    parser.set_defaults(command=_train)
+    settings = parser.add_argument_group("settings of this GAN")
+    for setting, value in paper.settings.items():
+        _add_setting(settings, setting, value)
+    run = parser.add_argument_group("the run")
+    run.add_argument("--data", help=f"mnist (default), {', '.join(TOYS)}, or the path of your own images")
+    run.add_argument("--size", type=int, help="make the images SIZE x SIZE pixels (mnist: 28, 16 or 8)")
+    run.add_argument("--seed", type=int, help="of all random numbers, default: 0")
+    run.add_argument("--device", choices=backend.DEVICES, help="default: MINIGAN_DEVICE, or else cpu")
+    run.add_argument("--output", type=Path, help="the run's folder, default: runs/DATA-GAN")
+    run.add_argument(
+        "--with-exercises",
+        type=Path,
+        nargs="?",
+        const=None,
+        metavar="FOLDER",
+        help="train with your own code: every exercise that passes takes the library's place",
+    )
+    run.add_argument(
+        "--resume",
+        type=Path,
+        metavar="RUN",
+        help="go on with a stopped run, with its own settings; with --epochs, train it longer; with --data, after its "
+        "data have moved",
+    )
+
+
+def _add_setting(group: Any, name: str, setting: Setting) -> None:
+    default, option = setting.default, "--" + name.replace("_", "-")
+    if isinstance(default, tuple):
+        shown = " ".join(str(part) for part in default)
+        group.add_argument(option, type=type(default[0]), nargs=len(default), help=f"{setting.help}, default: {shown}")
+    else:
+        group.add_argument(option, type=type(default), help=f"{setting.help}, default: {default}")
+
+
+def _data_of(needs: list[str]) -> str:
+    return " and ".join("images or points" if need == "samples" else need for need in needs)
+
+
+def _gans(options: argparse.Namespace) -> int:
+    for name, gan in GANS.items():
+        paper = about(gan)
+        print(f"{name:<13}{paper.paper}; takes {_data_of(paper.needs)}")
+        print(textwrap.indent(textwrap.fill(paper.new + ".", 79 - 13), " " * 13))
+    print("\nSettings of one: minigan train NAME --help")
+    return 0
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -121,50 +188,59 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _train_run(given: dict[str, Any]) -> int:
-    if "resume" in given:
-        run, data = _resumed(given)
-    else:
-        run, data = _new(given)
-    gan = run.gan
-    print(f"generator\n{gan.generator.summary((gan.noise_dim + gan.classes,))}")
-    print(f"discriminator\n{gan.discriminator.summary(run.shape)}")
-    print(f"{run.count:,} samples of shape {run.shape}; the results go to {run.folder}")
+    run, arrays = _resumed(given) if "resume" in given else _new(given)
+    print(run.tables(arrays))
+    if names := class_names(run.config.data) if "labels" in arrays else []:
+        print("classes: " + ", ".join(f"{number} {name}" for number, name in enumerate(names)))
+    shapes = " and ".join(f"{name} {array.shape[1:] or ''}".strip() for name, array in arrays.items())
+    print(f"{run.config.count:,} samples, {shapes}; the results go to {run.folder}")
     try:
-        finished = run.train(*data)
+        finished = run.train(arrays)
     except (KeyboardInterrupt, OSError) as error:  # a second Ctrl-C, or a full disk: now there is a run to go on with
         error.add_note(f"; go on with: minigan train --resume {run.folder}")
         raise
     if not finished:
-        print(f"stopped after step {run.gan.step}; go on with: minigan train --resume {run.folder}")
+        print(f"stopped after step {run.gan.steps}; go on with: minigan train --resume {run.folder}")
         return 130
     print(f"done: look at {run.folder / 'samples.png'} and {run.folder / 'training.gif'}")
     return 0
 
 
-def _resumed(given: dict[str, Any]) -> tuple[Run, tuple[np.ndarray, ...]]:
-    folder = given.pop("resume")
+def _resumed(given: dict[str, Any]) -> tuple[Run, Arrays]:
+    folder, gan = given.pop("resume"), given.pop("gan")
+    epochs, data = given.pop("epochs", None), given.pop("data", None)
     if given:
         typed = ", ".join("--" + name.replace("_", "-") for name in given)
-        raise ValueError(f"--resume goes on with the settings of {folder}: leave out {typed}")
+        raise ValueError(
+            f"--resume goes on with the settings of {folder}: leave out {typed} (--epochs and --data may be given)"
+        )
     run = Run.open(folder)
-    return run, load_samples(run.config)
+    if gan not in (DEFAULT, run.config.gan):
+        raise ValueError(f"{folder} is a run of {run.config.gan}, not of {gan}: leave the name out")
+    moved = data is not None and _as_kept(data) != run.config.data
+    if moved:
+        run.config.data = _as_kept(data)
+    arrays = arrays_for(run.config.gan, load(run.config.data, run.config.size, run.config.seed))
+    run.check_data(arrays)
+    if moved:
+        run.write_config()
+    if epochs is not None:
+        run.train_longer(epochs)
+    return run, arrays
 
 
-def _new(given: dict[str, Any]) -> tuple[Run, tuple[np.ndarray, ...]]:
-    folder = given.pop("output", None)
-    config = Config(**given)
-    data = load_samples(config)
-    if config.data not in ("mnist", *TOYS):  # a path of the user's own must still hold when resumed from another folder
-        given["data"] = str(Path(config.data).resolve())
-        steps_per_epoch = max(1, len(data[0]) // config.batch_size)
-        config = Config(**{"epochs": max(config.epochs, 1500 // steps_per_epoch)} | given)  # about MNIST's steps
-    if data[0].ndim == 2:
-        if config.size is not None:
-            raise ValueError(f"--size is for images, and the data {config.data} are points: leave it out")
-        config = Config(**POINTS | given)
-    if folder is None:
-        folder = _free_folder(Path("runs") / f"{Path(config.data).stem}-{config.model}")
-    return Run.create(folder, config, *data), data
+def _new(given: dict[str, Any]) -> tuple[Run, Arrays]:
+    gan, data = given["gan"], _as_kept(given.get("data", "mnist"))
+    size, seed = given.get("size"), given.get("seed", 0)
+    arrays = arrays_for(gan, load(data, size, seed))
+    folder = given.get("output") or _free_folder(Path("runs") / f"{Path(data).stem}-{gan}")
+    settings = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items() if name not in RUN_OPTIONS}
+    return Run.create(folder, gan, data, arrays, settings, size, seed), arrays
+
+
+def _as_kept(data: str) -> str:
+    """The name or path of data as a run keeps it: a path must still hold when it is resumed from another folder."""
+    return data if data in ("mnist", *TOYS) or not Path(data).exists() else str(Path(data).resolve())
 
 
 def _free_folder(folder: Path) -> Path:
@@ -174,10 +250,10 @@ def _free_folder(folder: Path) -> Path:
 
 
 def _lessons(options: argparse.Namespace) -> int:
-    if options.number is None:
+    if options.lesson is None:
         print(lessons.list_lessons())
     else:
-        lessons.open_lesson(options.number)
+        lessons.open_lesson(options.lesson)
     return 0
 
 
@@ -186,9 +262,7 @@ def _info(options: argparse.Namespace) -> int:
     print(f"NumPy   {np.__version__}")
     backend.check_name(backend.device())
     print(f"device  {backend.device()}")
-    for line in parallel.describe():
-        print(line)
-    for line in backend.describe():
+    for line in [*threads.describe(), *backend.describe()]:
         print(line)
     return 0
 
@@ -202,22 +276,52 @@ def _bench(options: argparse.Namespace) -> int:
 def _sample(options: argparse.Namespace) -> int:
     if options.n < 1 or options.seed < 0:
         raise ValueError(f"-n {options.n} must be 1 or more, and --seed {options.seed} 0 or more")
-    if options.output.suffix not in (".png", ".npz"):
-        raise ValueError(f"{options.output} must end in .png (a picture) or .npz (arrays)")
+    output, endings = options.output or Path("walk.gif" if options.walk else "samples.png"), (".png", ".npz")
+    if options.walk and output.suffix != ".gif":
+        raise ValueError(f"{output} must end in .gif, because a walk is an animation")
+    if not options.walk and output.suffix not in endings:
+        raise ValueError(f"{output} must end in .png (a picture) or .npz (arrays)")
     backend.use(backend.device())  # says now if MINIGAN_DEVICE is wrong
-    gan = Run.open(options.run).gan
-    noise = np.random.default_rng(options.seed).standard_normal((options.n, gan.noise_dim), dtype=np.float32)
-    labels = np.arange(options.n) % max(1, gan.classes)  # the classes take turns
-    samples = gan.sample(noise, labels)
-    if options.output.suffix == ".png":
-        content = plots.to_bytes(plots.image_grid(samples) if samples.ndim == 4 else plots.scatter(samples))
-    else:
-        arrays = {"images": plots.to_uint8(samples)} if samples.ndim == 4 else {"points": samples}
-        if gan.classes:
-            arrays["labels"] = labels
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, **arrays, noise=noise)
-        content = buffer.getvalue()
-    write_file(options.output, content)
-    print(f"{options.n} samples -> {options.output}")
+    run = Run.open(options.run)
+    labels = _labels(run, options.n, options.label)
+    write_file(output, (_walk if options.walk else _drawn)(run.gan, options, labels, output))
+    print(f"{options.n} samples -> {output}")
     return 0
+
+
+def _labels(run: Run, n: int, label: int | None) -> dict[str, np.ndarray]:
+    """What `sample` takes beside the noise: labels (n,), all of one class or the classes in turn, if the GAN has any."""
+    if "labels" not in run.config.shapes:
+        if label is not None:
+            raise ValueError(f"{run.folder} was trained without labels, so that none can be chosen: leave out --label")
+        return {}
+    (classes,) = run.config.shapes["labels"]
+    if label is not None and not 0 <= label < classes:
+        raise ValueError(f"{run.folder} has {classes} classes: give a --label from 0 to {classes - 1}")
+    return {"labels": np.arange(n) % classes if label is None else np.full(n, label)}
+
+
+def _drawn(gan: GAN, options: argparse.Namespace, labels: dict[str, np.ndarray], output: Path) -> bytes:
+    """Samples as the content of a .png or .npz file."""
+    rng = np.random.default_rng(options.seed)
+    noise = rng.standard_normal((options.n, gan.noise_dim), dtype=np.float32)
+    samples = gan.sample(noise, **labels)
+    if output.suffix == ".png":
+        return plots.to_bytes(plots.draw(samples))
+    arrays = {"images": plots.to_uint8(samples)} if samples.ndim == 4 else {"points": samples}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays, **labels, noise=noise)
+    return buffer.getvalue()
+
+
+def _walk(gan: GAN, options: argparse.Namespace, labels: dict[str, np.ndarray], output: Path) -> bytes:
+    """A GIF of images whose noise goes round a circle, cos(t) a + sin(t) b: for every t, that is N(0, 1) too."""
+    rng = np.random.default_rng(options.seed)
+    a, b = rng.standard_normal((2, options.n, gan.noise_dim), dtype=np.float32)
+    frames = []
+    for t in np.linspace(0, 2 * np.pi, WALK, endpoint=False):
+        samples = gan.sample((np.cos(t) * a + np.sin(t) * b).astype(np.float32), **labels)
+        if samples.ndim != 4:
+            raise ValueError("a walk shows images, and this GAN makes points: leave out --walk")
+        frames.append(plots.draw(samples))
+    return plots.animation(frames, last=8.0 / WALK)

@@ -7,12 +7,13 @@ Every file is written whole or not at all, the checkpoint last. So a run that wa
 from its checkpoint and ends with the same bytes as one that was not.
 """
 
+import copy
 import json
 import math
 import signal
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,6 +32,7 @@ from minigan.data.images import open_picture
 from minigan.gan import GAN, train
 from minigan.gans import GANS
 from minigan.gans.about import about
+from minigan.nn.summary import table, watched
 
 FRAMES = 40  # pictures in training.gif, and checkpoints in a run, besides those at the ends of epochs
 Arrays = dict[str, np.ndarray]
@@ -56,16 +58,17 @@ def arrays_for(name: str, data: Arrays) -> Arrays:
     Raises ValueError, in one sentence, where some are missing.
     """
     needs = GANS[name].needs()
-    samples = {"samples": data[kind] for kind in ("images", "points") if kind in data}
-    missing = [need for need in needs if need not in data | samples]
+    samples = data.get("images", data.get("points"))
+    data = data if samples is None else data | {"samples": samples}
+    missing = [need for need in needs if need not in data]
     if missing:
         wanted = ["images or points" if need == "samples" else need for need in needs]
-        fitting = [other for other in GANS if all(n in data | samples for n in GANS[other].needs())]
+        fitting = [other for other in GANS if all(n in data for n in GANS[other].needs())]
         raise ValueError(
-            f"{name} needs {' and '.join(wanted)}, and these data have {' and '.join(data)} only: "
+            f"{name} needs {' and '.join(wanted)}, and these data have {' and '.join(n for n in data if n != 'samples')} only: "
             f"choose other data, or another GAN ({', '.join(fitting)})"
         )
-    return {need: (data | samples)[need] for need in needs}
+    return {need: data[need] for need in needs}
 
 
 def shapes_of(arrays: Arrays) -> dict[str, tuple[int, ...]]:
@@ -138,6 +141,16 @@ class Run:
             raise ValueError(f"{path} is damaged ({error}): it must be as `minigan train` wrote it") from None
         run.gan.load(run.checkpoint)
         return run
+
+    def tables(self, arrays: Arrays) -> str:
+        """The layers of each network with the shapes that go through them, as one step of a copy of the GAN shows them."""
+        gan = copy.deepcopy(self.gan)
+        n = 2 * gan.samples_per_step // gan.batch_size  # two for each part of a step, since batch norm needs two
+        with ExitStack() as stack:
+            networks = {name: network for name, network in gan.networks().items() if name != "average"}
+            rows = {name: stack.enter_context(watched(network)) for name, network in networks.items()}
+            gan.step(np.random.default_rng(0), **{name: array[:n] for name, array in arrays.items()})
+        return "\n".join(f"{name}\n{table(found)}" for name, found in rows.items())
 
     def write_config(self) -> None:
         """Write config.json."""

@@ -1,44 +1,61 @@
 """A network as a table: its layers, the shapes that go through it, and how many parameters each has."""
 
 import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from minigan.tensor import Tensor, no_grad
 
+Rows = list[tuple[str, str, str]]
+
 
 def summary(network: Any, input_shape: tuple[int, ...]) -> str:
     """A table of the layers of a Module with output shapes and parameter counts, for inputs (N, *input_shape)."""
-    rows: list[tuple[str, str, str]] = []
+    modes = [(module, module.training) for module in network.modules()]
+    try:
+        network.eval()
+        with watched(network) as rows, no_grad():
+            network(np.zeros((1, *input_shape)))
+    finally:
+        for module, training in modes:
+            module.training = training
+    return table(rows)
 
-    def watched(layer: Any) -> Any:
+
+@contextmanager
+def watched(network: Any) -> Iterator[Rows]:
+    """Inside the `with`, the first call of each layer adds a row for it: the layer, its output's shape, its parameters."""
+    rows: Rows = []
+    seen: set[int] = set()
+
+    def watch(layer: Any) -> Callable[[Tensor], Tensor]:
         def forward(x: Tensor) -> Tensor:
             y = type(layer).forward(layer, x)
-            count = sum(p.size for p in layer.parameters())
-            rows.append((as_written(layer), str(("N", *y.shape[1:])).replace("'", ""), f"{count:,}"))
+            if id(layer) not in seen:
+                seen.add(id(layer))
+                shape = str(("N", *y.shape[1:])).replace("'", "")
+                rows.append((as_written(layer), shape, f"{sum(p.size for p in layer.parameters()):,}"))
             return y
 
         return forward
 
     leaves = [module for module in network.modules() if not module.children()]
-    modes = [(module, module.training) for module in network.modules()]
     try:
-        network.eval()
         for leaf in leaves:
-            leaf.forward = watched(leaf)
-        with no_grad():
-            network(np.zeros((1, *input_shape)))
+            leaf.forward = watch(leaf)
+        yield rows
     finally:
         for leaf in leaves:
             vars(leaf).pop("forward", None)
-        for module, training in modes:
-            module.training = training
-    return _table([*rows, ("total", "", f"{sum(p.size for p in network.parameters()):,}")])
 
 
-def _table(rows: list[tuple[str, str, str]]) -> str:
-    rows = [("layer", "output shape", "parameters"), *rows]
+def table(rows: Rows) -> str:
+    """The rows under a heading, and the total below them."""
+    total = sum(int(count.replace(",", "")) for _, _, count in rows)
+    rows = [("layer", "output shape", "parameters"), *rows, ("total", "", f"{total:,}")]
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     return "\n".join(f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows)
 

@@ -8,10 +8,10 @@ from typing import Any
 from PIL import Image
 
 
-def animation(frames: list[Image.Image], seconds: float = 8.0) -> bytes:
-    """The frames one after the other as a GIF file's content; the last one stays for two seconds."""
+def animation(frames: list[Image.Image], seconds: float = 8.0, last: float = 2.0) -> bytes:
+    """The frames one after the other as a GIF file's content; the last one stays for `last` seconds."""
     buffer = io.BytesIO()
-    durations = [round(1000 * seconds / len(frames))] * (len(frames) - 1) + [2000]
+    durations = [round(1000 * seconds / len(frames))] * (len(frames) - 1) + [round(1000 * last)]
     # 128 colours that cover all that occur: half the size of the usual way, which also browns blue and orange.
     frames = [f if f.mode == "L" else f.convert("RGB").quantize(128, Image.Quantize.MAXCOVERAGE) for f in frames]
     frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0)
