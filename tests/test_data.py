@@ -763,15 +763,22 @@ def test_epoch_counts_finished_walks():
     assert loader.epoch == 6
 
 
-def test_several_arrays_stay_aligned():
+def test_named_arrays_stay_aligned():
     images, labels = np.arange(20.0).reshape(20, 1), np.arange(20)
-    batches = list(DataLoader(images, labels, batch_size=6))
-    assert len(batches) == 3
-    for pictures, names in batches:
-        assert isinstance(names, np.ndarray)
-        np.testing.assert_array_equal(pictures[:, 0], names)
-    single = next(iter(DataLoader(images, batch_size=6)))
-    assert isinstance(single, np.ndarray) and single.shape == (6, 1)
+    loader = DataLoader({"images": images, "labels": labels}, batch_size=6, seed=4)
+    batches = list(loader)
+    assert len(batches) == len(loader) == 3
+    for batch in batches:
+        assert list(batch) == ["images", "labels"] and isinstance(batch["labels"], np.ndarray)
+        np.testing.assert_array_equal(batch["images"][:, 0], batch["labels"])
+    resumed = list(loader.batches(0, start=1))
+    assert [b["labels"].tolist() for b in resumed] == [b["labels"].tolist() for b in batches[1:]]
+    plain = DataLoader(images, batch_size=6, seed=4).batches(0)  # names change nothing about the order
+    for batch, array in zip(batches, plain, strict=True):
+        assert isinstance(array, np.ndarray) and array.shape == (6, 1)
+        np.testing.assert_array_equal(batch["images"], array)
+    alone = next(iter(DataLoader({"points": images}, batch_size=2)))
+    assert list(alone) == ["points"] and alone["points"].shape == (2, 1)
 
 
 @pytest.mark.parametrize("batch_size", [0, -1, 2.0, "4", None, True])
@@ -784,12 +791,13 @@ def test_bad_batch_size(batch_size):
 def test_bad_loader_arguments():
     with pytest.raises(ValueError, match=says("batch_size 11 is larger than the data (10 items)")):
         DataLoader(np.arange(10), batch_size=11)
-    with pytest.raises(ValueError, match=says("equally long, not 10 and 9")):
-        DataLoader(np.arange(10), np.arange(9), batch_size=2)
-    with pytest.raises(ValueError, match=says("one or more arrays")):
-        DataLoader(batch_size=2)
-    with pytest.raises(ValueError, match=says("at least one axis")):
-        DataLoader(np.float32(3), batch_size=1)
+    with pytest.raises(ValueError, match=says("batch_size 11 is larger than the data (10 items)")):
+        DataLoader({"a": np.arange(10), "b": np.arange(10)}, batch_size=11)
+    with pytest.raises(ValueError, match=says("equally long, not images 10 and labels 9")):
+        DataLoader({"images": np.arange(10), "labels": np.arange(9)}, batch_size=2)
+    for bad in ({}, np.float32(3), {"a": np.arange(3), "b": np.float32(3)}, [1, 2], {"a": [1, 2]}, None):
+        with pytest.raises(ValueError, match=says("an array, or a dict of named arrays", "at least one axis")):
+            DataLoader(bad, batch_size=1)
     with pytest.raises(ValueError, match=says("seed must be")):
         DataLoader(np.arange(10), batch_size=2, seed=-1)
     with pytest.raises(ValueError, match=says("start must be")):
