@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from minigan import data
-from minigan.data import DataLoader, from_picture, load_images, load_mnist, mixture_1d, read_idx
+from minigan.data import DataLoader, class_names, from_picture, load, load_images, load_mnist, mixture_1d, read_idx
 
 DATASETS = Path(__file__).resolve().parents[1] / "datasets"
 RNG = np.random.default_rng(0)
@@ -101,11 +101,11 @@ BAD_IDX = {
 
 
 @pytest.mark.parametrize("content, words", BAD_IDX.values(), ids=BAD_IDX)
-@pytest.mark.parametrize("load", [read_idx, load_images])
-def test_bad_idx_is_one_sentence(tmp_path, content, words, load):
+@pytest.mark.parametrize("read", [read_idx, load_images, load])
+def test_bad_idx_is_one_sentence(tmp_path, content, words, read):
     path = write(tmp_path / "x-images-idx3-ubyte", content)
     with pytest.raises(ValueError, match=says(str(path), words)):
-        load(path)
+        read(path)
 
 
 @settings(max_examples=80, deadline=None)
@@ -224,7 +224,10 @@ def test_mnist_missing_or_mismatched(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match=says("t10k-images-idx3-ubyte.gz")):
         load_mnist("test")
     fake_mnist(tmp_path / "b", 4, 5)
-    with pytest.raises(ValueError, match=says("4 images", "5 labels")):
+    with pytest.raises(ValueError, match=says("t10k-labels-idx1-ubyte.gz", "4 images", "5 labels")):
+        load_mnist("test")
+    (tmp_path / "b" / "t10k-labels-idx1-ubyte.gz").unlink()
+    with pytest.raises(FileNotFoundError, match=says("t10k-labels-idx1-ubyte.gz")):
         load_mnist("test")
 
 
@@ -262,12 +265,15 @@ def test_folder_is_sorted_and_ignores_the_rest(tmp_path):
     for name, array in zip(["b.PNG", "c.png", "a.png"], arrays, strict=True):
         save(tmp_path / name, array)
     (tmp_path / "sub.png").mkdir()
-    save(tmp_path / "sub.png" / "z.png", pixels(9, 9))
+    write(tmp_path / "sub.png" / "notes.txt", b"no picture in here")
+    (tmp_path / ".thumbnails").mkdir()
+    save(tmp_path / ".thumbnails" / "z.png", pixels(9, 9))
     write(tmp_path / "._a.png", b"what a Mac leaves on other disks")
     write(tmp_path / "notes.txt", b"hello")
     images = load_images(str(tmp_path))
     assert images.shape == (3, 1, 6, 5) and images.dtype == np.float32
     np.testing.assert_allclose(images[:, 0], arrays[[2, 0, 1]] / 127.5 - 1, atol=1e-6)
+    assert list(load(tmp_path)) == ["images"] and class_names(tmp_path) == []
 
 
 def test_folder_of_colour_pictures(tmp_path):
@@ -342,9 +348,13 @@ def load_one(folder, array):
 
 
 def test_empty_folder(tmp_path):
-    (tmp_path / "sub.d").mkdir()
-    with pytest.raises(ValueError, match=says(str(tmp_path), "holds no PNG or JPEG")):
-        load_images(tmp_path)
+    for name in ("", "sub.d", "sub.d/deeper"):
+        (tmp_path / name).mkdir(exist_ok=True)
+        with pytest.raises(ValueError, match=says(str(tmp_path), "holds no PNG or JPEG", "nor in sub-folders")):
+            load_images(tmp_path)
+    save(tmp_path / "sub.d" / "deeper" / "a.png", pixels(4, 4))  # too deep
+    with pytest.raises(ValueError, match=says(str(tmp_path), "holds no PNG or JPEG", "nor in sub-folders")):
+        load(tmp_path)
 
 
 PNG = io.BytesIO()
@@ -537,20 +547,326 @@ def test_images_from_idx(tmp_path):
         assert load_images(path, size=4, channels=3).shape == (3, 3, 4, 4)
 
 
-def test_idx_counts_must_agree(tmp_path):
-    path = write(tmp_path / "my-images-idx3-ubyte", idx_bytes(pixels(3, 4, 4)))
-    labels = write(tmp_path / "my-labels-idx1-ubyte", idx_bytes(pixels(3)))
-    assert len(load_images(path)) == 3
-    write(labels, idx_bytes(pixels(2)))
-    with pytest.raises(ValueError, match=says(str(path), "3 images", "2 labels")):
-        load_images(path)
-
-
 @pytest.mark.parametrize("array", [pixels(3), pixels(3, 4, 4).astype(np.float32), pixels(1, 2, 3, 4)])
 def test_idx_of_something_else(tmp_path, array):
     path = write(tmp_path / "a-idx", idx_bytes(array))
     with pytest.raises(ValueError, match=says(str(path), "not uint8 images")):
         load_images(path)
+
+
+# ---- labels of your own images
+
+
+def class_folder(folder, **classes):
+    """Pictures `(H, W)` in sub-folders: class_folder(path, cats=[...], dogs=[...])."""
+    for name, arrays in classes.items():
+        (folder / name).mkdir(parents=True)
+        for number, array in enumerate(arrays):
+            save(folder / name / f"{number}.png", array)
+    return folder
+
+
+def test_sub_folders_are_classes(tmp_path):
+    arrays = pixels(5, 6, 6)
+    names = {"größe 2": arrays[4:], "dogs": arrays[2:4], "cats": arrays[:2]}
+    path = class_folder(tmp_path / "my pets", **names)
+    write(path / "notes.txt", b"other files do not count")
+    (path / ".git").mkdir()
+    loaded = load(path)
+    assert list(loaded) == ["images", "labels"]
+    np.testing.assert_allclose(loaded["images"][:, 0], arrays / 127.5 - 1, atol=1e-6)
+    assert loaded["labels"].tolist() == [0, 0, 1, 1, 2] and loaded["labels"].dtype == np.int64
+    assert class_names(path) == class_names(str(path)) == ["cats", "dogs", "größe 2"]
+    np.testing.assert_array_equal(load_images(path), loaded["images"])
+    small = load(str(path), size=4)
+    assert small["images"].shape == (5, 1, 4, 4) and small["labels"].tolist() == [0, 0, 1, 1, 2]
+
+
+def test_pictures_of_two_classes_that_differ_are_named(tmp_path):
+    class_folder(tmp_path, cats=[pixels(4, 6)], dogs=[pixels(5, 6)])
+    words = (str(tmp_path / "cats" / "0.png"), "is 6x4", str(Path("dogs", "0.png")), "is 6x5")
+    with pytest.raises(ValueError, match=says(*words)):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("read", [load, load_images, class_names])
+def test_pictures_beside_class_folders(tmp_path, read):
+    class_folder(tmp_path, cats=[pixels(4, 4)])
+    save(tmp_path / "lost.png", pixels(4, 4))
+    with pytest.raises(ValueError, match=says(str(tmp_path), "lost.png", "sub-folder cats", "or none")):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("read", [load, load_images, class_names])
+def test_a_class_without_pictures(tmp_path, read):
+    """A class whose pictures cannot be read (.webp) must not vanish in silence."""
+    class_folder(tmp_path, cats=[pixels(4, 4)], dogs=[])
+    write(tmp_path / "dogs" / "0.webp", b"")
+    with pytest.raises(ValueError, match=says(str(tmp_path / "dogs"), "holds no PNG or JPEG", "take it away")):
+        read(tmp_path)
+
+
+def test_a_damaged_picture_in_a_class(tmp_path):
+    path = class_folder(tmp_path, cats=[pixels(4, 4)]) / "cats" / "1.png"
+    with pytest.raises(ValueError, match=says(str(write(path, b"")), "cannot be read as a PNG or JPEG")):
+        load(tmp_path)
+
+
+def test_only_class_folders_have_class_names(tmp_path, monkeypatch):
+    class_folder(tmp_path / "ring", cats=[pixels(4, 4)])
+    monkeypatch.chdir(tmp_path)
+    assert class_names("ring") == class_names("mnist") == class_names("nowhere") == []
+    assert class_names("./ring") == class_names(Path("ring")) == ["cats"]
+
+
+def labelled_idx(folder, images="train-images-idx3-ubyte", labels="train-labels-idx1-ubyte", values=(2, 0, 7), seed=1):
+    """Three images and their labels in IDX files, packed where the name ends in .gz."""
+    folder.mkdir(exist_ok=True)
+    array = np.random.default_rng(seed).integers(0, 256, (3, 6, 5), dtype=np.uint8)
+    for name, content in ((images, array), (labels, np.asarray(values, np.uint8))):
+        pack = gzip.compress if name.endswith(".gz") else bytes
+        write(folder / name, pack(idx_bytes(content)))
+    return array
+
+
+@pytest.mark.parametrize("images_end", ["", ".gz"])
+@pytest.mark.parametrize("labels_end", ["", ".gz"])
+@pytest.mark.parametrize("start, dot", [("", "-"), ("emnist-letters-", "-"), ("", ".")])
+def test_a_folder_of_idx_files(tmp_path, images_end, labels_end, start, dot):
+    names = f"{start}train-images{dot}idx3-ubyte{images_end}", f"{start}train-labels{dot}idx1-ubyte{labels_end}"
+    array = labelled_idx(tmp_path, *names)
+    assert_the_train_split(tmp_path, array)
+    # With the test split beside it, and with what else may lie there, it is the same.
+    labelled_idx(tmp_path, *(name.replace("train", "t10k") for name in names), values=[1, 1, 1], seed=2)
+    write(tmp_path / f"._{names[0]}", b"what a Mac leaves on other disks")
+    write(tmp_path / f"{names[0]}.part", b"a download that was cut short")
+    (tmp_path / "other-train-images-idx3-ubyte").mkdir()
+    class_folder(tmp_path, examples=[pixels(4, 4)])
+    assert_the_train_split(tmp_path, array)
+
+
+def assert_the_train_split(folder, array):
+    loaded = load(folder)
+    assert list(loaded) == ["images", "labels"] and class_names(folder) == []
+    np.testing.assert_allclose(loaded["images"][:, 0], array / 127.5 - 1, atol=1e-6)
+    assert loaded["labels"].tolist() == [2, 0, 7] and loaded["labels"].dtype == np.int64
+    assert load(folder, size=4)["images"].shape == (3, 1, 4, 4)
+    np.testing.assert_array_equal(load_images(folder), loaded["images"])
+
+
+def test_a_folder_of_idx_files_without_labels_or_of_the_test_split_only(tmp_path):
+    labelled_idx(tmp_path)
+    (tmp_path / "train-labels-idx1-ubyte").unlink()
+    assert list(load(tmp_path)) == ["images"]
+    (tmp_path / "train-images-idx3-ubyte").rename(tmp_path / "t10k-images-idx3-ubyte")
+    with pytest.raises(ValueError, match=says(str(tmp_path), "and no train-images-idx3-ubyte")):
+        load(tmp_path)
+
+
+def test_a_packed_and_an_unpacked_copy_are_one_set(tmp_path):
+    labelled_idx(tmp_path)
+    labelled_idx(tmp_path, "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz")
+    assert load(tmp_path)["labels"].tolist() == [2, 0, 7]
+
+
+def test_several_sets_in_a_folder(tmp_path):
+    """All of EMNIST, as it is unpacked."""
+    for name in ("digits", "letters"):
+        start = f"emnist-{name}-train"
+        labelled_idx(tmp_path, f"{start}-images-idx3-ubyte", f"{start}-labels-idx1-ubyte", values=[len(name)] * 3)
+    words = ("several sets", "emnist-digits-train-images-idx3-ubyte, emnist-letters-train-images-idx3-ubyte")
+    with pytest.raises(ValueError, match=says(str(tmp_path), *words)):
+        load(tmp_path)
+    assert load(tmp_path / "emnist-letters-train-images-idx3-ubyte")["labels"].tolist() == [7] * 3
+
+
+def test_the_official_files_are_mnist():
+    mnist, folder = load("mnist"), load(DATASETS)
+    assert list(mnist) == list(folder) == ["images", "labels"]
+    for name, array in mnist.items():
+        assert folder[name].dtype == array.dtype
+        np.testing.assert_array_equal(folder[name], array)
+
+
+def test_labels_beside_an_idx_file(tmp_path):
+    array = labelled_idx(tmp_path, "my-images-idx3-ubyte.gz", "my-labels-idx1-ubyte")
+    path = tmp_path / "my-images-idx3-ubyte.gz"
+    loaded = load(path)
+    np.testing.assert_allclose(loaded["images"][:, 0], array / 127.5 - 1, atol=1e-6)
+    assert loaded["labels"].tolist() == [2, 0, 7]
+    assert load(str(path), size=4)["labels"].tolist() == [2, 0, 7]
+    (tmp_path / "my-labels-idx1-ubyte").rename(tmp_path / "your-labels-idx1-ubyte")
+    assert list(load(path)) == ["images"]
+    path.rename(tmp_path / "digits")
+    write(tmp_path / "digits.gz", b"not its labels")
+    assert list(load(tmp_path / "digits")) == ["images"]
+
+
+BAD_LABELS = {
+    "too few": (np.arange(2), "each image needs one label, but there are 3 images and 2 labels"),
+    "too many": (np.arange(4), "3 images and 4 labels"),
+    "negative": (np.array([0, -1, 2]), "labels must lie between 0 and 10000, but reach from -1 to 2"),
+    "absurd": (np.array([0, 1, 10_001]), "from 0 to 10001"),
+    "float": (np.arange(3.0), "labels must be integers, one for each image, of shape (N,), not float64 (3,)"),
+    "nan": (np.full(3, np.nan), "labels must be integers"),
+    "one axis more": (np.zeros((3, 1), int), "not int64 (3, 1)"),
+    "one-hot": (np.eye(3, dtype=np.uint8), "not uint8 (3, 3)"),
+}
+BAD_NPZ_LABELS = BAD_LABELS | {
+    "huge": (np.array([0, 1, 2**64 - 1], np.uint64), "from 0 to 18446744073709551615"),
+    "text": (np.array(["cat", "dog", "cat"]), "labels must be integers"),
+    "yes and no": (np.array([True, False, True]), "not bool (3,)"),
+    "a single number": (np.array(3), "not int64 ()"),
+    "none": (np.zeros(0, int), "3 images and 0 labels"),
+    "pickled": (np.array([1, "a", None], dtype=object), "one array, or `images` and perhaps `labels`"),
+}
+
+
+@pytest.mark.parametrize("labels, words", BAD_LABELS.values(), ids=BAD_LABELS)
+@pytest.mark.parametrize("read", [load, load_images])
+def test_bad_labels_in_an_idx_file(tmp_path, labels, words, read):
+    labelled_idx(tmp_path)
+    kept = labels.astype(np.int32) if labels.dtype == np.int64 else labels  # IDX has no 64-bit integers
+    path = write(tmp_path / "train-labels-idx1-ubyte", idx_bytes(kept))
+    for data_path in (tmp_path, tmp_path / "train-images-idx3-ubyte"):
+        with pytest.raises(ValueError, match=says(str(path), words.replace("int64", "int32"))):
+            read(data_path)
+
+
+@pytest.mark.parametrize("labels, words", BAD_NPZ_LABELS.values(), ids=BAD_NPZ_LABELS)
+@pytest.mark.parametrize("read", [load, load_images])
+def test_bad_labels_in_an_npz_file(tmp_path, labels, words, read):
+    path = npz(tmp_path / "a.npz", images=pixels(3, 4, 4), labels=labels)
+    with pytest.raises(ValueError, match=says(str(path), words)):
+        read(path)
+
+
+@pytest.mark.parametrize("content, words", BAD_IDX.values(), ids=BAD_IDX)
+def test_a_damaged_file_of_labels(tmp_path, content, words):
+    labelled_idx(tmp_path)
+    path = write(tmp_path / "train-labels-idx1-ubyte", content)
+    with pytest.raises(ValueError, match=says(str(path), words)):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i8", ">i4", "u8"])
+def test_npz_with_labels(tmp_path, dtype):
+    labels = np.array([26, 1, 3], dtype)  # like EMNIST's letters
+    path = npz(tmp_path / "a.npz", labels=labels, noise=np.zeros(7), images=pixels(3, 6, 4))
+    for size, shape in ((None, (3, 1, 6, 4)), (5, (3, 1, 5, 5))):
+        loaded = load(path, size)
+        assert list(loaded) == ["images", "labels"] and loaded["images"].shape == shape
+        assert loaded["labels"].tolist() == [26, 1, 3] and loaded["labels"].dtype == np.int64
+
+
+def test_npz_without_labels(tmp_path):
+    for names in (["images"], ["anything"], ["labels"], ["images", "noise"]):
+        path = npz(tmp_path / "a.npz", **{name: pixels(2, 4, 4) for name in names})
+        assert list(load(path)) == ["images"]
+    path = npz(tmp_path / "a.npz", x=pixels(2, 4, 4), labels=np.arange(2))
+    with pytest.raises(ValueError, match=says(str(path), "one array, or `images` and perhaps `labels`")):
+        load(path)
+
+
+def test_an_npz_file_that_may_not_be_read(tmp_path, monkeypatch):
+    def refuse(path, mode):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    path = npz(tmp_path / "a.npz", pixels(2, 4, 4))
+    monkeypatch.setattr(data.images, "open", refuse, raising=False)
+    with pytest.raises(PermissionError):  # and not "cannot be read as an .npz file"
+        load(path)
+
+
+def test_the_largest_label(tmp_path):
+    path = npz(tmp_path / "a.npz", images=pixels(2, 4, 4), labels=np.array([0, 10_000]))
+    assert load(path)["labels"].tolist() == [0, 10_000]
+
+
+# ---- any data by name
+
+
+@pytest.mark.parametrize("size", [28, 16, 8])
+def test_load_mnist_by_name(monkeypatch, test_split, size):
+    asked = []
+    monkeypatch.setattr(data.by_name, "load_mnist", lambda split, size: asked.append((split, size)) or test_split[size])
+    loaded = load("mnist", size)
+    assert list(loaded) == ["images", "labels"] and loaded["images"] is test_split[size][0]
+    load("mnist")
+    assert asked == [("train", size), ("train", 28)]
+
+
+@pytest.mark.parametrize("size", [0, 14, "28"])
+def test_load_mnist_of_a_bad_size(size):
+    with pytest.raises(ValueError, match=says("size must be 28, 16 or 8, not", repr(size))):
+        load("mnist", size)
+
+
+@pytest.mark.parametrize("name", data.TOYS)
+def test_load_a_toy(name):
+    loaded = load(name, seed=3)
+    assert list(loaded) == ["points"]
+    np.testing.assert_array_equal(loaded["points"], data.TOYS[name](50_000, np.random.default_rng(3)))
+    np.testing.assert_array_equal(load(name)["points"], load(name, seed=0)["points"])
+
+
+@pytest.mark.parametrize("name", ["a.png", "b.JPG", "my drawing ö.jpeg"])
+def test_load_a_drawn_shape(tmp_path, name):
+    drawing = np.full((4, 6), 255, np.uint8)
+    drawing[1:3, 2] = 0
+    path = save(tmp_path / name, drawing)
+    for loaded in (load(path, seed=5), load(str(path), seed=5)):
+        assert list(loaded) == ["points"] and loaded["points"].dtype == np.float32
+        expected = from_picture(path, 50_000, np.random.default_rng(5))
+        np.testing.assert_array_equal(loaded["points"], expected)
+
+
+def test_points_have_no_size(tmp_path):
+    path = save(tmp_path / "a.png", pixels(4, 4))
+    for points in ("ring", path, str(path)):
+        words = f"--size is for images, and the data {points} are points: leave it out"
+        with pytest.raises(ValueError, match=says(words)):
+            load(points, size=28)
+
+
+@pytest.mark.parametrize("name", ["mnits", "Ring", "no/such/folder", "nowhere.npz", "nowhere.png", Path("ring")])
+def test_unknown_name(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    words = (f"no dataset {str(name)!r}: give one of mnist, ring, grid, swiss_roll, moons, or the path of your own",)
+    with pytest.raises(ValueError, match=says(*words)):
+        load(name)
+
+
+def test_a_name_comes_before_a_path(tmp_path, monkeypatch):
+    for name in ("ring", "mnist", "a.png"):
+        (tmp_path / name).mkdir()
+        save(tmp_path / name / "0.png", pixels(4, 4))
+    monkeypatch.chdir(tmp_path)
+    assert list(load("ring")) == ["points"]
+    for path in ("./ring", Path("ring"), Path("mnist"), "a.png"):  # the last is a folder, not a picture
+        assert load(path)["images"].shape == (1, 1, 4, 4)
+
+
+def test_load_says_what_is_wrong(tmp_path):
+    with pytest.raises(ValueError, match=says("give a folder of PNG or JPEG")):
+        load(write(tmp_path / "a.csv", b""))
+    with pytest.raises(ValueError, match=says("size must be a whole number of at least 1, not 0")):
+        load(npz(tmp_path / "a.npz", pixels(2, 4, 4)), size=0)
+    for seed in (-1, 1.5, None):
+        with pytest.raises(ValueError, match=says("seed must be a whole number of at least 0, not", repr(seed))):
+            load("ring", seed=seed)
+
+
+def test_each_file_is_read_once(tmp_path, monkeypatch):
+    opened, plain_read = [], data.idx.read_idx
+    monkeypatch.setattr(data.idx, "read_idx", lambda path: opened.append(path.name) or plain_read(path))
+    labelled_idx(tmp_path)
+    load(tmp_path)
+    load_mnist("test")
+    assert opened == [
+        *("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+        *("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"),
+    ]
 
 
 # ---- toys
@@ -763,15 +1079,22 @@ def test_epoch_counts_finished_walks():
     assert loader.epoch == 6
 
 
-def test_several_arrays_stay_aligned():
+def test_named_arrays_stay_aligned():
     images, labels = np.arange(20.0).reshape(20, 1), np.arange(20)
-    batches = list(DataLoader(images, labels, batch_size=6))
-    assert len(batches) == 3
-    for pictures, names in batches:
-        assert isinstance(names, np.ndarray)
-        np.testing.assert_array_equal(pictures[:, 0], names)
-    single = next(iter(DataLoader(images, batch_size=6)))
-    assert isinstance(single, np.ndarray) and single.shape == (6, 1)
+    loader = DataLoader({"images": images, "labels": labels}, batch_size=6, seed=4)
+    batches = list(loader)
+    assert len(batches) == len(loader) == 3
+    for batch in batches:
+        assert list(batch) == ["images", "labels"] and isinstance(batch["labels"], np.ndarray)
+        np.testing.assert_array_equal(batch["images"][:, 0], batch["labels"])
+    resumed = list(loader.batches(0, start=1))
+    assert [b["labels"].tolist() for b in resumed] == [b["labels"].tolist() for b in batches[1:]]
+    plain = DataLoader(images, batch_size=6, seed=4).batches(0)  # names change nothing about the order
+    for batch, array in zip(batches, plain, strict=True):
+        assert isinstance(array, np.ndarray) and array.shape == (6, 1)
+        np.testing.assert_array_equal(batch["images"], array)
+    alone = next(iter(DataLoader({"points": images}, batch_size=2)))
+    assert list(alone) == ["points"] and alone["points"].shape == (2, 1)
 
 
 @pytest.mark.parametrize("batch_size", [0, -1, 2.0, "4", None, True])
@@ -784,12 +1107,13 @@ def test_bad_batch_size(batch_size):
 def test_bad_loader_arguments():
     with pytest.raises(ValueError, match=says("batch_size 11 is larger than the data (10 items)")):
         DataLoader(np.arange(10), batch_size=11)
-    with pytest.raises(ValueError, match=says("equally long, not 10 and 9")):
-        DataLoader(np.arange(10), np.arange(9), batch_size=2)
-    with pytest.raises(ValueError, match=says("one or more arrays")):
-        DataLoader(batch_size=2)
-    with pytest.raises(ValueError, match=says("at least one axis")):
-        DataLoader(np.float32(3), batch_size=1)
+    with pytest.raises(ValueError, match=says("batch_size 11 is larger than the data (10 items)")):
+        DataLoader({"a": np.arange(10), "b": np.arange(10)}, batch_size=11)
+    with pytest.raises(ValueError, match=says("equally long, not images 10 and labels 9")):
+        DataLoader({"images": np.arange(10), "labels": np.arange(9)}, batch_size=2)
+    for bad in ({}, np.float32(3), {"a": np.arange(3), "b": np.float32(3)}, [1, 2], {"a": [1, 2]}, None):
+        with pytest.raises(ValueError, match=says("an array, or a dict of named arrays", "at least one axis")):
+            DataLoader(bad, batch_size=1)
     with pytest.raises(ValueError, match=says("seed must be")):
         DataLoader(np.arange(10), batch_size=2, seed=-1)
     with pytest.raises(ValueError, match=says("start must be")):

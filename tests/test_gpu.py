@@ -223,10 +223,11 @@ KINDS = {
 def trained(config, shape, classes, steps=3):
     """A GAN, and the figures of so many steps, on the current device."""
     samples = np.random.default_rng(0).uniform(-1, 1, (config.batch_size * steps, *shape)).astype(np.float32)
-    labels = [np.arange(len(samples)) % classes] if classes else []
-    arrays = [backend.asarray(array) for array in (samples, *labels)]
+    data = backend.asarray(samples)
+    if classes:
+        data = {"images": data, "labels": backend.asarray(np.arange(len(samples)) % classes)}
     gan = GAN(config, shape, classes)
-    figures = list(train.train(gan, DataLoader(*arrays, batch_size=config.batch_size), config.epochs))
+    figures = list(train.train(gan, DataLoader(data, batch_size=config.batch_size), config.epochs))
     return gan, figures
 
 
@@ -268,14 +269,14 @@ def test_training_in_plain_mode_is_the_same(fake, kind):
 def test_a_step_reads_nothing_and_an_epoch_takes_two_copies(fake, kind):
     config, shape, classes = KINDS[kind]
     samples = backend.asarray(normal(40, *shape))
-    labels = [backend.asarray(np.arange(40) % classes)] if classes else []
+    labels = backend.asarray(np.arange(40) % classes) if classes else None
     gan = GAN(config, shape, classes)
     numbers = backend.asarray(gan.draw(0, 8))
     fake.reset()
-    gan.train_step(samples[:8], *[array[:8] for array in labels], numbers=numbers)
+    gan.train_step(samples[:8], labels[:8] if classes else None, numbers=numbers)
     assert (fake.counts.reads, fake.counts.copies) == (0, 0)
 
-    loader = DataLoader(samples, *labels, batch_size=8)
+    loader = DataLoader({"images": samples, "labels": labels} if classes else samples, batch_size=8)
     gan = GAN(config, shape, classes)
     fake.reset()
     list(train.train(gan, loader, 1))

@@ -207,7 +207,7 @@ def picture(images: np.ndarray):
     return grid.resize((grid.width * 3 // 4, grid.height * 3 // 4), resample=0)  # 3 x 3 pixels for each
 
 
-loader = DataLoader(images, labels, batch_size=64, seed=0)  # 937 batches
+loader = DataLoader({"images": images, "labels": labels}, batch_size=64, seed=0)  # 937 batches
 frames, metrics, live = [picture(draw(gan.generator))], [], plots.Live()
 moments = [5, 10, 15, 20, 30, 40, 50, 60, 80, 100, 125, 150, 200, *range(250, 601, 50)]
 
@@ -293,11 +293,11 @@ print(f"mixed: D(real) = {mixed[0]:.2f}, D(fake) = {mixed[1]:.2f}")
 broken = GAN(Config(seed=0), shape=(1, 28, 28), classes=10)
 G, D, game, told = broken.generator, broken.discriminator, losses.non_saturating, []
 with suitable_threads(G, D):
-    for _, (batch, numbers) in zip(range(60), loader.batches(epoch=0), strict=False):
-        hot = broken.one_hot(numbers)
+    for _, batch in zip(range(60), loader.batches(epoch=0), strict=False):
+        real, hot = Tensor(batch["images"]), broken.one_hot(batch["labels"])
         with G.frozen():
             fake = G(concatenate([Tensor(rng.standard_normal((64, 64), dtype=np.float32)), hot], axis=1))
-        logits = score(D, concatenate([Tensor(batch), fake.detach()]), concatenate([hot, hot]))  # mixed: (128, 1)
+        logits = score(D, concatenate([real, fake.detach()]), concatenate([hot, hot]))  # mixed: (128, 1)
         loss = game.discriminator(logits[:64], logits[64:])
         broken.d_optimizer.zero_grad()
         loss.backward()

@@ -6,12 +6,14 @@ one for the number of dimensions, four for each dimension (LeCun, Cortes and Bur
 
 import gzip
 import math
+import re
 import zlib
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
+LARGEST_LABEL = 10_000  # a larger number is hardly a class; a GAN that is told the class has an input for each
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 # An installed minigan carries datasets/ inside the package; in the repository it lies beside the package.
@@ -55,18 +57,60 @@ def _parse(stream: BinaryIO, path: str | Path) -> np.ndarray:
 
 
 def read_idx_images(path: Path) -> np.ndarray:
-    """Read the uint8 images `(N, H, W)` of an IDX file; labels that lie beside it must be equally many."""
+    """Read the images of an IDX file, uint8 `(N, H, W)`. Raises ValueError where it holds anything else."""
     images = read_idx(path)
     if images.dtype != np.uint8 or images.ndim != 3:
         raise ValueError(f"{path}: holds {images.dtype} {images.shape}, not uint8 images (N, H, W)")
-    labels = path.with_name(path.name.replace("images-idx3", "labels-idx1"))
-    if labels != path and labels.exists() and (count := len(read_idx(labels))) != len(images):
-        raise ValueError(f"{path}: holds {len(images)} images, but {labels.name} holds {count} labels")
     return images
 
 
+def read_idx_labels(path: Path, count: int) -> np.ndarray:
+    """Read the labels of `count` images, int64 `(count,)`; see check_labels."""
+    return check_labels(read_idx(path), count, path)
+
+
+def check_labels(labels: np.ndarray, count: int, path: Path) -> np.ndarray:
+    """The labels that `path` holds for `count` images, as int64 `(count,)`.
+
+    Raises ValueError unless they are whole numbers from 0 to LARGEST_LABEL, one for each image.
+    """
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        found = f"{labels.dtype} {labels.shape}"
+        raise ValueError(f"{path}: labels must be integers, one for each image, of shape (N,), not {found}")
+    if len(labels) != count:
+        raise ValueError(f"{path}: each image needs one label, but there are {count} images and {len(labels)} labels")
+    low, high = labels.min(), labels.max()
+    if low < 0 or high > LARGEST_LABEL:
+        raise ValueError(f"{path}: labels must lie between 0 and {LARGEST_LABEL}, but reach from {low} to {high}")
+    return labels.astype(np.int64)
+
+
+def labels_beside(images: Path) -> Path | None:
+    """The file of labels beside an IDX file of images: `labels-idx1` where that has `images-idx3`, plain or .gz."""
+    name = re.sub(r"images([-.])idx3", r"labels\1idx1", images.name)
+    if name == images.name:
+        return None
+    plain = name.removesuffix(".gz")
+    paths = (images.with_name(candidate) for candidate in (name, plain, plain + ".gz"))
+    return next((path for path in paths if path.is_file()), None)
+
+
+def train_images(folder: Path) -> Path | None:
+    """The images that MNIST and its relatives call `train-images-idx3-ubyte`, plain or .gz; None where they are not.
+
+    EMNIST puts the name of a set before it, and ships several sets. Raises ValueError where a folder holds several.
+    """
+    official = re.compile(r"(?!\.).*train-images[-.]idx3-ubyte(\.gz)?")
+    found = sorted(path for path in folder.iterdir() if official.fullmatch(path.name) and path.is_file())
+    sets = {path.name.removesuffix(".gz"): path for path in found}
+    if len(sets) > 1:
+        names = ", ".join(path.name for path in sets.values())
+        raise ValueError(f"{folder}: holds several sets, so give the path of one of these: {names}")
+    return next(iter(sets.values()), None)
+
+
 def scale_pixels(pixels: np.ndarray) -> np.ndarray:
-    """Map 0..255 to float32 in [-1, 1]; one new array (188 MB for MNIST), for the second step is in place."""
+    """Map 0..255 to float32 in [-1, 1]; the second step is in place, so there is one new array (188 MB for MNIST)."""
     images = np.divide(pixels, 127.5, dtype=np.float32)
     images -= 1
     return images
@@ -86,9 +130,9 @@ def load_mnist(split: str = "train", size: int = 28) -> tuple[np.ndarray, np.nda
     name = "train" if split == "train" else "t10k"
     folder = DATASETS[0] if DATASETS[0].is_dir() else DATASETS[1]
     pixels = read_idx_images(folder / f"{name}-images-idx3-ubyte.gz")  # (N, 28, 28)
-    labels = read_idx(folder / f"{name}-labels-idx1-ubyte.gz")  # (N,)
+    labels = read_idx_labels(folder / f"{name}-labels-idx1-ubyte.gz", len(pixels))  # (N,)
     if size < 28:
         side, block = int(size), 32 // int(size)
         pixels = np.pad(pixels, ((0, 0), (2, 2), (2, 2))).reshape(-1, side, block, side, block)
         pixels = pixels.mean(axis=(2, 4), dtype=np.float32)
-    return scale_pixels(pixels)[:, None], labels.astype(np.int64)
+    return scale_pixels(pixels)[:, None], labels

@@ -8,44 +8,51 @@ from minigan.checks import check_integer
 
 
 class DataLoader:
-    """Cut arrays into batches of `batch_size` along their first axis.
+    """Cut data into batches of `batch_size` along the first axis.
 
-    `DataLoader(images, batch_size=64)` yields `images[index]`; several arrays of equal length yield tuples.
+    data: one array, `(n, ...)`, or a dict of equally long ones. `DataLoader(points, batch_size=64)` yields arrays
+    `(64, ...)`; `DataLoader({"images": images, "labels": labels}, batch_size=64)` yields dicts of such arrays, in
+    which each image still has its label.
     `for batch in loader` walks through epoch `loader.epoch` and at the end adds one to it.
     An incomplete last batch is dropped: batch norm's statistics are noisy in a small batch and useless in a
     batch of one, and equal batches keep the speed steady. Each epoch is shuffled anew and drops other items.
     Raises ValueError for arrays of different lengths and for a batch size outside 1..n.
     """
 
-    def __init__(self, *arrays: np.ndarray, batch_size: int, shuffle: bool = True, seed: int = 0) -> None:
+    def __init__(
+        self, data: np.ndarray | dict[str, np.ndarray], *, batch_size: int, shuffle: bool = True, seed: int = 0
+    ) -> None:
+        arrays = list(data.values()) if isinstance(data, dict) else [data]
         if not arrays or not all(getattr(array, "shape", ()) for array in arrays):
-            raise ValueError("DataLoader needs one or more arrays, each with at least one axis")
-        lengths = [len(array) for array in arrays]
-        if len(set(lengths)) > 1:
-            raise ValueError(f"the arrays must be equally long, not {' and '.join(map(str, lengths))}")
+            raise ValueError("DataLoader needs an array, or a dict of named arrays, each with at least one axis")
+        if len({len(array) for array in arrays}) > 1:
+            lengths = " and ".join(f"{name} {len(array)}" for name, array in data.items())
+            raise ValueError(f"the arrays must be equally long, not {lengths}")
         check_integer("batch_size", batch_size, low=1)
         check_integer("seed", seed, low=0)
-        if batch_size > lengths[0]:
-            raise ValueError(f"batch_size {batch_size} is larger than the data ({lengths[0]} items)")
-        self.arrays, self.batch_size, self.shuffle, self.seed = arrays, batch_size, shuffle, seed
+        self.n = len(arrays[0])
+        if batch_size > self.n:
+            raise ValueError(f"batch_size {batch_size} is larger than the data ({self.n} items)")
+        self.data, self.batch_size, self.shuffle, self.seed = data, batch_size, shuffle, seed
         self.epoch = 0
 
     def __len__(self) -> int:
-        return len(self.arrays[0]) // self.batch_size
+        return self.n // self.batch_size
 
-    def __iter__(self) -> Iterator:
+    def __iter__(self) -> Iterator[np.ndarray | dict[str, np.ndarray]]:
         yield from self.batches(self.epoch)
         self.epoch += 1
 
-    def batches(self, epoch: int, start: int = 0) -> Iterator:
+    def batches(self, epoch: int, start: int = 0) -> Iterator[np.ndarray | dict[str, np.ndarray]]:
         """Iterate over one epoch from batch number `start` on, as a resumed run does."""
         check_integer("start", start, low=0)
-        n = len(self.arrays[0])
         # A fresh generator per epoch leaves no state to save: after a restart, epoch 7 has the same order.
-        order = np.random.default_rng([self.seed, epoch]).permutation(n) if self.shuffle else np.arange(n)
-        if hasattr(self.arrays[0], "__array_function__"):
-            order = np.asarray(order, like=self.arrays[0])  # where the arrays are: on a GPU, in one copy
+        rng = np.random.default_rng([self.seed, epoch])
+        order = rng.permutation(self.n) if self.shuffle else np.arange(self.n)
+        is_dict = isinstance(self.data, dict)
+        first = next(iter(self.data.values())) if is_dict else self.data
+        if hasattr(first, "__array_function__"):
+            order = np.asarray(order, like=first)  # where the arrays are: on a GPU, in one copy
         for i in range(start, len(self)):
             index = order[i * self.batch_size : (i + 1) * self.batch_size]
-            batch = tuple(array[index] for array in self.arrays)
-            yield batch if len(batch) > 1 else batch[0]
+            yield {name: array[index] for name, array in self.data.items()} if is_dict else self.data[index]

@@ -34,10 +34,11 @@ def train_classifier(images: np.ndarray, labels: np.ndarray) -> Sequential:
     )
     classifier = Sequential(features, Linear(64, 10, rng=rng))
     optimizer = Adam(classifier.parameters())
-    loader = DataLoader(images, labels, batch_size=100, seed=1)
+    loader = DataLoader({"images": images, "labels": labels}, batch_size=100, seed=1)
     for epoch in range(EPOCHS):
         optimizer.lr = 1e-3 * (1 - epoch / EPOCHS)
-        for x, t in loader:
+        for batch in loader:
+            x, t = batch["images"], batch["labels"]
             with blas_threads(1):
                 logits = classifier(x)
                 loss = (ops.logsumexp(logits, axis=1) - logits[np.arange(len(t)), t]).mean()
