@@ -136,9 +136,13 @@ class Run:
         if not path.is_file():
             raise FileNotFoundError(f"{folder} is not a run: it has no config.json")
         try:
-            run = cls(folder, _read_config(path.read_text("utf-8")))
+            values = json.loads(path.read_text("utf-8"))
+            old = "model" in values and "gan" not in values
+            run = None if old else cls(folder, _config_of(values))
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(f"{path} is damaged ({error}): it must be as `minigan train` wrote it") from None
+        if run is None:
+            raise ValueError(f"{folder} was made by an older minigan, whose runs had another format: train it again")
         run.gan.load(run.checkpoint)
         return run
 
@@ -253,11 +257,8 @@ class Run:
             write_file(self.folder / "training.gif", plots.animation(frames))
 
 
-def _read_config(text: str) -> Config:
+def _config_of(values: dict[str, Any]) -> Config:
     """The content of config.json. Raises ValueError, KeyError, TypeError, ... for what `minigan train` did not write."""
-    values = json.loads(text)
-    if "gan" not in values and "model" in values:
-        raise ValueError("an older minigan made this run, and its format has changed: train it again")
     config = Config(**{field.name: values[field.name] for field in fields(Config)})
     if config.gan not in GANS:
         raise ValueError(f"there is no GAN {config.gan!r}")

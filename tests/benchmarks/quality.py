@@ -1,6 +1,6 @@
 """How good are the digits of a run? Figures from a small classifier that is trained here, with minigan itself.
 
-    python tests/benchmarks/quality.py runs/mnist-dcgan
+    python tests/benchmarks/quality.py runs/mnist-conditional
 
 It prints, for real digits that the classifier has not seen and for samples of the run's generator, the share that
 the classifier reads with more than 90 % confidence, the share of each class that it reads, and the Frechet distance
@@ -14,10 +14,10 @@ import numpy as np
 
 from minigan import Tensor, no_grad, ops
 from minigan.data import DataLoader, load_mnist
+from minigan.fast.threads import blas_threads
 from minigan.metrics import frechet_distance
 from minigan.nn import Conv2d, Flatten, LeakyReLU, Linear, Sequential
 from minigan.optim import Adam
-from minigan.parallel import blas_threads
 from minigan.run import Run
 
 HELD_BACK = 10_000  # training images that the classifier does not see: the real digits to compare with
@@ -82,7 +82,7 @@ def main(folder: Path) -> None:
     gan = Run.open(folder).gan
     noise = np.random.default_rng(1).standard_normal((HELD_BACK, gan.noise_dim), dtype=np.float32)
     classes = report("generated", classifier, gan.sample(noise), test_features)
-    if gan.classes:
+    if "labels" in gan.needs():
         print(f"read as the digit that was asked for: {(classes == np.arange(HELD_BACK) % 10).mean():.3f}")
 
 
