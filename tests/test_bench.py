@@ -1,14 +1,17 @@
 """The benchmark's parts; the timing itself is for people to run (`minigan bench`), not for tests."""
 
 import importlib.util
+import itertools
 import json
+import os
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from minigan import cli
-from minigan.bench import compare, minigan_side
+from minigan.bench import compare, minigan_side, turns
 from minigan.bench.compare import Row, table
 from minigan.bench.workloads import OPS, WORKLOADS, batch, weights
 
@@ -90,3 +93,126 @@ def test_ratios_are_taken_turn_by_turn():
 
 def test_the_batch_is_the_same_each_time():
     assert np.array_equal(batch(WORKLOADS[2]), batch(WORKLOADS[2])) and batch(WORKLOADS[2]).shape == (64, 1, 28, 28)
+
+
+# --- fair turns, with fake sides: nothing is timed ---------------------------------------------------------
+
+
+class FakeSide:
+    """Takes no time for its steps. All sides share a diary of who was told what."""
+
+    def __init__(self, name, diary, seconds=1.0, loss=2.0):
+        self.name, self.diary, self.seconds, self.loss = name, diary, seconds, loss
+        self.process = SimpleNamespace(pid=0)
+
+    def ask(self, command):
+        self.diary.append((self.name, command))
+        kind, _, argument = command.partition(" ")
+        if kind == "proof":
+            np.savez(argument, losses=np.array([1.0, self.loss]))
+        return self.seconds * int(argument) if kind == "steps" else 2**20
+
+
+def sides_and_diary(*names):
+    diary = []
+    return {name: FakeSide(name, diary) for name in names}, diary
+
+
+@pytest.fixture
+def taken(monkeypatch):
+    """The shares of the machine that neighbours take in the turns to come; when the list is empty they take nothing."""
+    shares, readings = [], []
+
+    def clocks(process):  # each second one is the end of a turn: a second on two cores, of which we used one
+        share = shares.pop(0) if len(readings) % 2 and shares else 0.0
+        turn = np.array([2.0, 1.0 - 2 * share, 0.0, 1.0]) * (len(readings) % 2)
+        readings.append(turn + (readings[-1] if readings else 0.0))
+        return readings[-1]
+
+    monkeypatch.setattr(turns, "clocks", clocks)
+    monkeypatch.setattr(turns, "cpu_seconds", lambda process: 0.0)
+    monkeypatch.setattr(turns.time, "sleep", lambda seconds: None)
+    return shares
+
+
+def test_the_order_turns_and_each_turn_begins_with_a_warm_up(taken):
+    sides, diary = sides_and_diary("a", "b", "c")
+    found = turns.take_turns(sides, "steps 5", 3, warm_up="steps 1")
+    assert "".join(name for name, _ in diary[1::2]) == "abc" + "cba" + "abc"
+    assert diary[::2] == [(name, "steps 1") for name, _ in diary[1::2]]
+    assert {name: [turn.answer for turn in side] for name, side in found.items()} == dict.fromkeys("abc", [5.0] * 3)
+
+
+def test_a_disturbed_turn_is_repeated_with_its_warm_up(taken):
+    taken += [0.0, 0.3, 0.06, 0.04]
+    sides, diary = sides_and_diary("a", "b")
+    found = turns.take_turns(sides, "steps 5", 1, warm_up="steps 1")
+    assert diary == [("a", "steps 1"), ("a", "steps 5")] + [("b", "steps 1"), ("b", "steps 5")] * 3
+    (turn,) = found["b"]
+    assert turn.neighbours == pytest.approx(0.04) and not turn.disturbed
+
+
+def test_repeats_come_to_an_end_and_the_quietest_turn_counts(taken):
+    taken += [0.5, 0.2, 0.4, *[0.5] * 100]
+    sides, diary = sides_and_diary("a")
+    sides["a"].ask = lambda command: diary.append(command) or len(diary)
+    turn = turns.take_turn(sides, "a", "steps 5")
+    assert len(diary) == 1 + turns.REPEATS
+    assert turn.answer == 2 and turn.neighbours == pytest.approx(0.2) and turn.disturbed
+
+
+def test_on_a_machine_that_stays_busy_nothing_is_repeated_any_more(taken):
+    taken += [0.5] * 100
+    sides, diary = sides_and_diary("a", "b")
+    found = turns.take_turns(sides, "steps 5", 3, patience=0)
+    assert len(diary) == 6 and all(turn.disturbed for turn in found["a"] + found["b"])
+
+
+def test_what_neighbours_took():
+    """On two cores for one second each, of which the process used 1.2 seconds."""
+    start = np.array([10.0, 4.0, 1.0, 3.0])
+    for idle, stolen, share in ((0.8, 0.0, 0.0), (0.4, 0.0, 0.2), (0.4, 0.4, 0.2), (0.8, 0.1, 0.05), (0.81, 0.0, 0.0)):
+        assert turns.neighbours(start, np.add(start, [2.0, idle, stolen, 1.2])) == pytest.approx(share)
+    assert turns.neighbours(None, start) == turns.neighbours(start, None) == 0.0
+
+
+STAT = """cpu  300 0 0 900 100 0 0 8 0 0
+cpu0 100 0 0 400 50 0 0 4 0 0
+cpu1 100 0 0 300 50 0 0 4 0 0
+cpu2 100 0 0 200 0 0 0 0 0 0
+intr 12345
+"""
+
+
+def test_the_clocks_count_the_cores_that_the_process_may_use(tmp_path, monkeypatch):
+    monkeypatch.setattr(turns, "STAT", tmp_path / "stat")
+    monkeypatch.setattr(turns, "cpu_seconds", lambda process: 7.0)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1}, raising=False)
+    monkeypatch.setattr(os, "sysconf", lambda name: 100, raising=False)
+    assert turns.clocks(1) is None  # no such file: another system
+    turns.STAT.write_text("cpu 0 0 0 0 0 0 0 0\ncpu0 0 0 0 0 0 0 0 0\n")
+    assert turns.clocks(1) is None
+    turns.STAT.write_text(STAT)
+    assert turns.clocks(1)[1:].tolist() == [8.0, 0.08, 7.0]
+    monkeypatch.setattr(turns, "cpu_seconds", lambda process: None)
+    assert turns.clocks(1) is None
+
+
+def slept_in_rest(monkeypatch, used):
+    """How long a turn waits where looks at the CPU time of its only side show these seconds."""
+    slept = []
+    monkeypatch.setattr(turns, "cpu_seconds", lambda process: next(used))
+    monkeypatch.setattr(turns.time, "sleep", slept.append)
+    turns.rest(sides_and_diary("a")[0])
+    return pytest.approx(sum(slept))
+
+
+def test_a_turn_waits_until_no_thread_is_busy(monkeypatch):
+    assert slept_in_rest(monkeypatch, itertools.repeat(3.0)) == turns.REST
+    busy = [step * turns.LOOK for step in range(8)]
+    assert slept_in_rest(monkeypatch, itertools.chain(busy, itertools.repeat(busy[-1]))) == 8 * turns.LOOK
+
+
+@pytest.mark.parametrize("used", [itertools.count(), itertools.repeat(None)], ids=["always busy", "not known"])
+def test_but_not_forever(monkeypatch, used):
+    assert slept_in_rest(monkeypatch, used) in (turns.LONGEST_REST, turns.LONGEST_REST + turns.LOOK / 2)

@@ -4,5 +4,6 @@ workloads.py      the five training steps, W1 to W5, as lists of layers that bot
 minigan_side.py   such a step in minigan
 torch_side.py     the same in PyTorch, as tutorials write it and tuned
 worker.py         a process that does one side's steps when it is told to
+turns.py          lets the processes take turns, and sees to it that these are fair
 compare.py        lets the processes take turns, and prints the table
 """
