@@ -1,5 +1,6 @@
 """The benchmark's parts; the timing itself is for people to run (`minigan bench`), not for tests."""
 
+import contextlib
 import importlib.util
 import itertools
 import json
@@ -12,7 +13,7 @@ import pytest
 
 from minigan import cli
 from minigan.bench import compare, minigan_side, turns
-from minigan.bench.compare import Row, table
+from minigan.bench.compare import Row
 from minigan.bench.workloads import OPS, WORKLOADS, batch, weights
 
 needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="PyTorch is not installed")
@@ -60,10 +61,11 @@ def test_a_small_benchmark_from_end_to_end(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(compare, "WORKLOADS", WORKLOADS[:1])
     monkeypatch.setattr(compare, "OPS", OPS[-1:])
     monkeypatch.setattr(compare, "THREADS", (1,))
+    monkeypatch.setattr(turns, "REPEATS", 0)
     for arguments in ({}, {"against": tmp_path / "result.json"}):
         compare.run(tmp_path / "result.json", **arguments, turns=2, seconds=0.02)
     out = capsys.readouterr().out
-    assert "W1 dense GAN on points" in out and "before: " in out and "bce_with_logits" in out
+    assert "W1 dense GAN on points" in out and "now / before" in out and "bce_with_logits" in out
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["ratios"]["W1 1"] > 0 and len(result["rows"][0]["seconds"]["torch"]) == 2
 
@@ -72,23 +74,6 @@ def test_without_pytorch_one_sentence_says_what_to_do(monkeypatch, capsys):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert cli.main(["bench"]) == 2
     assert "pip install 'minigan[bench]'" in capsys.readouterr().err
-
-
-def test_a_file_that_is_no_result(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: sys)
-    for content in ("", "[]", '{"ratios": 3}'):
-        (tmp_path / "old.json").write_text(content)
-        assert cli.main(["bench", "--against", str(tmp_path / "old.json")]) == 2
-        assert "is not a result of `minigan bench --json`" in capsys.readouterr().err
-
-
-def test_ratios_are_taken_turn_by_turn():
-    seconds = {"minigan": [1.0, 2.0, 3.0], "torch": [2.0, 2.0, 2.0], "torch tuned": [1.0, 1.0, 1.0]}
-    memory = {name: 2**20 * 100 for name in seconds}
-    row = Row("W1", 2, 0.0, seconds, memory)
-    assert row.ratios("torch").tolist() == [0.5, 1.0, 1.5]
-    text = table([row], {"W1 2": 0.75})
-    assert "1.00 (0.75 to 1.25)" in text and "100 / 100 MB" in text and "before: 0.75" in text
 
 
 def test_the_batch_is_the_same_each_time():
@@ -216,3 +201,91 @@ def test_a_turn_waits_until_no_thread_is_busy(monkeypatch):
 @pytest.mark.parametrize("used", [itertools.count(), itertools.repeat(None)], ids=["always busy", "not known"])
 def test_but_not_forever(monkeypatch, used):
     assert slept_in_rest(monkeypatch, used) in (turns.LONGEST_REST, turns.LONGEST_REST + turns.LOOK / 2)
+
+
+# --- results and tables ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fakes(monkeypatch, taken):
+    """Fake sides instead of processes: `fakes.sides[name]` are their settings, `fakes.diary` what they were told."""
+    fakes = SimpleNamespace(sides={}, diary=[])
+
+    @contextlib.contextmanager
+    def sides_of(folders, workload, threads, device):
+        fakes.diary.append((workload, threads))
+        yield {name: FakeSide(name, fakes.diary, **fakes.sides.get(name, {})) for name in folders}
+
+    monkeypatch.setattr(compare, "sides_of", sides_of)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)  # no PyTorch is needed
+    return fakes
+
+
+def row(ratio=1.0, other="torch", workload="W1", **fields):
+    """minigan takes `ratio` times the other's 2 seconds, more or less."""
+    seconds = {"minigan": [1.5 * ratio, 2.0 * ratio, 2.5 * ratio], other: [2.0, 2.0, 2.0]}
+    seconds |= {"torch tuned": [1.0, 1.0, 1.0]} if other == "torch" else {}
+    return Row(workload, 2, 0.0, seconds, dict.fromkeys(seconds, 2**20 * 100), **fields)
+
+
+def test_ratios_are_taken_turn_by_turn():
+    assert row().ratios("torch").tolist() == [0.75, 1.0, 1.25]
+    text = compare.line(row(neighbours={"minigan": [0.0, 0.2, 0.0], "torch": [0.05, 0.04, 0.3]}))
+    assert "1.00 (0.88 to 1.12)" in text and "100 / 100 MB" in text and text.endswith("2 of 6 turns disturbed")
+    assert "disturbed" not in compare.line(row(neighbours={"minigan": [0.05, 0.0, 0.0]}))
+
+
+def test_an_earlier_result_is_judged():
+    quiet = {"minigan": [0.0], "torch": [0.0]}
+    before = {r.key: r for r in (row(0.80, neighbours=quiet), row(0.80, workload="W2", neighbours=quiet))}
+    lines = compare.table_against([row(0.82), row(0.84, workload="W2"), row(workload="W3")], before).splitlines()
+    assert [line.split()[-6:] for line in lines[1:3]] == [
+        ["2", "1600.0ms", "1640.0ms", "0.80", "0.82", "1.02"],
+        ["2", "1600.0ms", "1680.0ms", "0.80", "0.84", "1.05"],
+    ]
+    assert lines[3:] == ["slower than 1.03 times: W2 with 2 threads (1.05)"]
+    assert compare.table_against([row(0.82)], before).endswith("no workload is slower than 1.03 times; at most 1.02")
+    assert compare.table_against([row(workload="W5")], before).endswith("no row in common")
+
+
+OLD_RESULT = {
+    "machine": "x86_64, 2 cores",
+    "ratios": {"W1 2": 0.75},
+    "rows": [
+        {
+            "workload": "W1",
+            "threads": 2,
+            "difference": 1e-12,
+            "seconds": {"minigan": [0.003, 0.003], "torch": [0.004, 0.004], "torch tuned": [0.002, 0.002]},
+            "memory": {"minigan": 1, "torch": 1, "torch tuned": 1},
+        }
+    ],
+}
+
+
+def test_a_result_of_the_old_format_is_read(tmp_path):
+    (tmp_path / "old.json").write_text(json.dumps(OLD_RESULT))
+    before = compare._read(tmp_path / "old.json")
+    assert before["W1 2"].ratio("torch") == 0.75 and before["W1 2"].neighbours == {}
+    text = compare.table_against([row(0.75)], before)
+    assert "3.0ms" in text and "careful: the earlier result" in text
+
+
+def test_a_result_is_read_as_it_was_written_and_new_fields_do_no_harm(tmp_path):
+    rows = [row(neighbours={"minigan": [0.1, 0.0, 0.0]}), row(0.5, workload="W2")]
+    compare._write(tmp_path / "new.json", rows)
+    assert list(compare._read(tmp_path / "new.json").values()) == rows
+    content = json.loads((tmp_path / "new.json").read_text())
+    content["rows"][0]["mood"] = "good"
+    (tmp_path / "new.json").write_text(json.dumps(content))
+    assert compare._read(tmp_path / "new.json")["W1 2"] == rows[0]
+
+
+def test_a_file_that_is_no_result(fakes, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: sys)
+    compare._write(tmp_path / "beside.json", [row(other="other")])
+    beside = (tmp_path / "beside.json").read_text()
+    for content in ("", "[]", '{"rows": 3}', '{"rows": [3]}', '{"rows": [{"workload": "W1"}]}', beside):
+        (tmp_path / "old.json").write_text(content)
+        assert cli.main(["bench", "--against", str(tmp_path / "old.json")]) == 2
+        assert "is not a result of `minigan bench --json`" in capsys.readouterr().err
