@@ -289,3 +289,60 @@ def test_a_file_that_is_no_result(fakes, tmp_path, monkeypatch, capsys):
         (tmp_path / "old.json").write_text(content)
         assert cli.main(["bench", "--against", str(tmp_path / "old.json")]) == 2
         assert "is not a result of `minigan bench --json`" in capsys.readouterr().err
+
+
+# --- two checkouts of minigan ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A folder with a minigan whose worker answers as one of an older version would, and says where it runs."""
+    folder = tmp_path / "checkout"
+    (folder / "minigan" / "bench").mkdir(parents=True)
+    for package in ("minigan", "minigan/bench"):
+        (folder / package / "__init__.py").touch()
+    (folder / "minigan" / "bench" / "worker.py").write_text(
+        "import json, sys\n"
+        "for line in sys.stdin:\n"
+        "    command, _, argument = line.strip().partition(' ')\n"
+        "    answer = 0.25 * int(argument) if command == 'steps' else [__file__, *sys.argv[1:]]\n"
+        "    print(json.dumps(answer), flush=True)\n"
+    )
+    return folder
+
+
+def test_the_other_side_runs_the_minigan_of_its_checkout(checkout, monkeypatch):
+    monkeypatch.chdir(compare.HERE)  # our own version must not come first, even from here
+    with turns.sides_of({"other": checkout}, "W2", 1, "cpu") as sides:
+        assert sides["other"].ask("where") == [str(checkout / "minigan/bench/worker.py"), "minigan", "W2", "1"]
+        assert sides["other"].ask("steps 4") == 1.0
+
+
+def test_beside_another_checkout_needs_no_pytorch(checkout, fakes, tmp_path, capsys):
+    fakes.sides = {"minigan": {"seconds": 0.021}, "other": {"seconds": 0.02}}
+    assert cli.main(["bench", "--beside", str(checkout), "--json", str(tmp_path / "result.json")]) == 0
+    _machine, header, *lines, verdict = capsys.readouterr().out.splitlines()
+    assert header.split() == ["threads", "now", "other", "now", "/", "other", "(quartiles)"]
+    assert lines[0] == "W1 dense GAN on points             2    21.0ms    20.0ms   1.05 (1.05 to 1.05)"
+    assert len(lines) == 10 and verdict.startswith("slower than 1.03 times: W1 with 2 threads (1.05), W2 with 2")
+    told = [command for _, command in fakes.diary if isinstance(command, str)]
+    assert sum(command.startswith("proof") for command in told) == 2 * 5  # a proof holds for any number of threads
+    steps = [command for command in told if command.startswith("steps")]
+    assert set(steps[::2]) == {"steps 1"} and len(steps) == 2 * 10 * 2 * (1 + compare.TURNS)
+    assert len(json.loads((tmp_path / "result.json").read_text())["rows"]) == 10
+
+
+@pytest.mark.parametrize("loss", [2.1, float("nan")])
+def test_sides_that_compute_something_else_are_not_timed(checkout, fakes, capsys, loss):
+    for side in ("minigan", "other"):
+        fakes.sides = {side: {"loss": loss}}
+        assert cli.main(["bench", "--beside", str(checkout)]) == 2
+        assert "W1: minigan and other do not compute the same" in capsys.readouterr().err
+    assert not any("steps" in str(command) for _, command in fakes.diary)
+
+
+def test_a_folder_without_minigan_and_options_that_exclude_each_other(checkout, fakes, tmp_path, capsys):
+    assert cli.main(["bench", "--beside", str(tmp_path)]) == 2
+    assert "is no folder with a version of minigan" in capsys.readouterr().err
+    assert cli.main(["bench", "--beside", str(checkout), "--against", "result.json"]) == 2
+    assert "leave out one of them" in capsys.readouterr().err
