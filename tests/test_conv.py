@@ -493,12 +493,20 @@ def weight(y, kernel, *settings):
 
 
 BAD = {
-    "conv, channels": (lambda: ops.conv(tensor(2, 2, 5, 5), tensor(*KERNEL)), "(2, 2, 5, 5)", "(4, 3, 3, 3)"),
+    "conv, channels": (
+        lambda: ops.conv(tensor(2, 2, 5, 5), tensor(*KERNEL)),
+        "x (2, 2, 5, 5) has 2 channels, but the weight (4, 3, 3, 3) takes 3",
+    ),
+    "conv, one channel": (lambda: ops.conv(tensor(*IMAGE), tensor(4, 1, 3, 3)), "has 3 channels", "takes 1"),
     "conv, no batch": (lambda: ops.conv(tensor(3, 5, 5), tensor(*KERNEL)), "(3, 5, 5)", "(4, 3, 3, 3)"),
     "conv, no axis": (lambda: ops.conv(tensor(2, 3), tensor(4, 3)), "(N, C, *size) with 1 to 3", "(2, 3)"),
     "conv, four axes": (lambda: ops.conv(tensor(*IMAGE, 5, 5), tensor(*KERNEL, 3, 3)), "1 to 3 spatial axes"),
     "conv, no image weight": (lambda: ops.conv(tensor(*IMAGE), tensor(4, 3)), "(2, 3, 5, 5)", "(4, 3)"),
-    "conv, bias": (lambda: ops.conv(tensor(*IMAGE), tensor(*KERNEL), tensor(3)), "(3,)", "(4, 3, 3, 3)"),
+    "conv, bias": (
+        lambda: ops.conv(tensor(*IMAGE), tensor(*KERNEL), tensor(3)),
+        "the bias (3,) must be (4,) for the weight (4, 3, 3, 3)",
+    ),
+    "conv, one bias": (lambda: ops.conv(tensor(*IMAGE), tensor(*KERNEL), tensor(1)), "the bias (1,) must be (4,)"),
     "conv, kernel": (lambda: ops.conv(tensor(2, 3, 5, 2), tensor(4, 3, 5, 5), None, 1, 1), "[5, 5]", "(7, 4)"),
     "conv, spread-out kernel": (conv(1, 0, 3), "[7, 7]", "(5, 5)"),
     "conv, stride 0": (conv(0), "stride must be a whole number of at least 1, or 2 of them, not 0"),
@@ -513,14 +521,12 @@ BAD = {
     "conv, dilation 0": (conv(1, 0, 0), "dilation must be a whole number of at least 1, or 2 of them, not 0"),
     "conv_transpose, channels": (
         lambda: ops.conv_transpose(tensor(2, 2, 5, 5), tensor(*TURNED)),
-        "(2, 2, 5, 5)",
-        "(3, 4, 3, 3)",
+        "x (2, 2, 5, 5) has 2 channels, but the weight (3, 4, 3, 3) takes 3",
     ),
     "conv_transpose, no batch": (lambda: ops.conv_transpose(tensor(3, 5, 5), tensor(*TURNED)), "(3, 5, 5)"),
     "conv_transpose, bias": (
         lambda: ops.conv_transpose(tensor(*IMAGE), tensor(*TURNED), tensor(3)),
-        "(3,)",
-        "(3, 4, 3, 3)",
+        "the bias (3,) must be (4,) for the weight (3, 4, 3, 3)",
     ),
     "conv_transpose, stride 0": (transpose(0), "stride must", "not 0"),
     "conv_transpose, padding": (transpose(1, -1), "padding must", "not -1"),
@@ -529,6 +535,10 @@ BAD = {
     "conv_transpose, one output_padding": (transpose((2, 1), 1, (1, 1)), "output_padding (1, 1)", "is (2, 1)"),
     "conv_transpose, negative output_padding": (transpose(2, 1, -1), "output_padding must", "not -1"),
     "conv_transpose, all padding": (transpose(1, 4), "padding 4 leaves no output"),
+    "conv_transpose, just all": (
+        lambda: ops.conv_transpose(tensor(1, 1, 1), tensor(1, 1, 2), padding=1),
+        "padding 1 leaves no output",
+    ),
     "conv_weight, batch": (
         lambda: ops.conv_weight(tensor(3, 3, 5, 5), tensor(2, 4, 3, 3), (3, 3)),
         "(3, 3, 5, 5)",
