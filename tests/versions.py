@@ -1,10 +1,15 @@
-"""Which version of a function a test runs: the plain one, or the fast one with small arrays shared out too."""
+"""Which version of a function a test runs, and on which device.
+
+Plain, or fast with small arrays shared out too; on the CPU, or on the stand-in for CuPy.
+"""
 
 from contextlib import ExitStack, contextmanager
 from unittest import mock
 
+import fake_cupy
+
 import minigan
-from minigan import table
+from minigan import backend, table
 from minigan.fast import conv, steps, threads
 
 plain = minigan.plain
@@ -28,3 +33,20 @@ def fast(count=2, block=500):
         ):
             stack.enter_context(mock.patch.object(owner, name, value))
         yield
+
+
+@contextmanager
+def stand_in():
+    """The stand-in as CuPy, and "cuda" as the device."""
+    caches = (backend._check, backend.elementwise_kernel, backend.sum_kernel)
+    with mock.patch.object(backend, "_cupy", lambda: fake_cupy):
+        for cache in caches:
+            cache.cache_clear()
+        minigan.use("cuda")
+        fake_cupy.reset()
+        try:
+            yield fake_cupy
+        finally:
+            minigan.use("cpu")
+            for cache in caches:
+                cache.cache_clear()
