@@ -321,24 +321,23 @@ for name, mine, theirs in (("G", G, G2), ("D", D, D2)):
 #
 # ## Exercise: `discriminator_step`
 #
-# Write the stages D 2 to D 5, with `minimise(loss, optimizer)`; the noise is given. Hint: the reals come first in
-# `game.discriminator`. The figures that are returned are finished already: the loss, and `belief`, which is the mean of
-# $D$. (Every exercise is a file as well: `minigan exercise start` lays them out in the folder `exercises`, this one as
-# `discriminator_step`.)
+# Write the stages D 2 to D 5; the noise is given. Hint: the reals come first in `game.discriminator`. What is returned
+# is written already: the loss, and `belief`, which is the mean of $D$, all cut off from the graph. (Every exercise is a
+# file as well: `minigan exercise start` lays them out in the folder `exercises`, this one as `discriminator_step`.)
 
 
 # %% exercise="discriminator_step"
 def discriminator_step(G, D, optimizer, game, real, noise):
     """One step of D. real (n, ...), noise (n, noise_dim), logits (n, 1), loss (). G must come out as it went in."""
-    # Name what you compute real_logits, fake_logits and loss. At the end, loss is what `minimise` returns.
+    # D 2 to D 5; name them fake, real_logits, fake_logits and loss.
     ### BEGIN SOLUTION
     with G.frozen():
         fake = G(noise)
     real_logits, fake_logits = D(real), D(fake.detach())
     loss = game.discriminator(real_logits, fake_logits)
-    loss = minimise(loss, optimizer)
+    minimise(loss, optimizer)
     ### END SOLUTION
-    return {"d_loss": loss, "d_real": belief(real_logits), "d_fake": belief(fake_logits)}
+    return {"d_loss": loss.detach(), "d_real": belief(real_logits), "d_fake": belief(fake_logits)}
 
 
 # %% check="discriminator_step"
@@ -355,7 +354,7 @@ check("discriminator_step", discriminator_step)
 def generator_step(G, D, optimizer, game, noise):
     """One step of G. noise (n, noise_dim), logits (n, 1), loss (). D must come out as it went in.
 
-    Returns {"g_loss": what `minimise` returns}.
+    Returns {"g_loss": the loss, cut off from the graph}.
     """
     ### BEGIN SOLUTION
     fake = G(noise)
