@@ -361,7 +361,8 @@ with_batch = draw(young)
 young.eval()
 with_running = draw(young)
 print(f"spread of the pixels: {with_batch.std():.2f} with the batch's, {with_running.std():.2f} with the running")
-plots.beside(plots.image_grid(with_batch), plots.image_grid(with_running))  # train(), and eval()
+pair = plots.beside(plots.image_grid(with_batch), plots.image_grid(with_running))  # train(), and eval()
+pair.quantize(32, method=1)
 
 # %%
 with young.frozen(), no_grad():
@@ -385,5 +386,5 @@ print("              running variance:      ", young[2].running_var.numpy()[:4].
 # - Train a DCGAN on real images, and read its curves.
 # - Recognise the two classic mistakes with batch norm: mixed batches, and statistics that are not ready.
 #
-# This was the last lesson. **Next:** `minigan train` with your own images (`--data my_pictures/`), the other losses
-# (`--loss hinge`), and the exercise `wasserstein`.
+# This was the last lesson. **Next:** your own images (`minigan train dcgan --data my_pictures/`), the other losses
+# (`minigan train --loss hinge`), and the exercise `wasserstein`.
