@@ -12,9 +12,9 @@ From one source come three notebooks: the student's, with empty answers (lessons
 with answers (`--teacher FOLDER`, executed); and one for nbgrader, which hands out and collects (`--nbgrader FOLDER`).
 
 Every check must say "passed" in the teacher's version, and "not written yet" in the student's. All other cells are the
-same in both. So where the teacher's version has been executed whole, `--check` executes only the imports, the marked
-cells and nothing else of the student's, and writes nothing. (That the student's version runs whole is seen each time
-it is built: the executed notebooks in lessons/ are this version, and a test holds them in step with their sources.)
+same in both. So where the teacher's version is executed whole, `--check` executes of the student's only the imports and
+the marked cells, and writes nothing. (That the student's version runs whole is seen each time it is built: the
+notebooks in lessons/ are this version, executed, and a test holds them in step with their sources.)
 """
 
 import argparse
@@ -188,7 +188,7 @@ def main() -> None:
         seconds = execute(notebook, path)
         word = "passed" if options.teacher else "not written yet"
         count = checks_say(notebook, path, word)
-        print(f"{slug(path)}: {seconds:.0f} s (budget {budget(path)} s), {count} checks say {word!r}", flush=True)
+        print(f"{slug(path)}: {seconds:.0f} s (budget {budget(path)} s); {word}: {count}", flush=True)
         if not options.check:
             write(notebook, (options.teacher or LESSONS) / f"{path.stem}.ipynb")
 
