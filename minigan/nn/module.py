@@ -115,7 +115,7 @@ class Module:
         return {
             k: v
             for k, v in vars(self).items()
-            if k not in ("training", "is_frozen") and isinstance(v, int | float | tuple)
+            if k not in ("training", "is_frozen") and isinstance(v, int | float | tuple) and not _held({k: v})
         }
 
     def summary(self, input_shape: tuple[int, ...]) -> str:

@@ -103,7 +103,7 @@ def conv_weight(
 
     x (N, C, *size) the input, y (N, O, *out) the upstream gradient  ->  (O, C, *K).
     """
-    grid = Grid(x.shape[2:], per_axis("kernel_size", kernel_size, x.ndim - 2, 1), stride, padding, dilation)
+    grid = Grid(x.shape[2:], kernel_size, stride, padding, dilation)
     if y.shape != (len(x), *y.shape[1:2], *grid.out):
         raise ShapeError(f"y {y.shape} is not what conv gives for x {x.shape}: it must be ({len(x)}, O, *{grid.out})")
     return record(
@@ -127,12 +127,14 @@ conv_transpose1d = conv_transpose2d = conv_transpose3d = conv_transpose
 
 
 @op
-def unfold(x: Tensor, kernel_size: int, stride: int = 1, padding: int = 0) -> Tensor:
-    """Every patch of an image as a column: x (N, C, H, W) -> (N, C K K, L), L = OH OW patches.
+def unfold(x: Tensor, kernel_size: Steps, stride: Steps = 1, padding: Steps = 0) -> Tensor:
+    """Every patch of an image as a column: x (N, C, H, W) -> (N, C KH KW, L), L = OH OW patches.
 
     A pixel that lies in several patches gets the sum of its copies' gradients.
     """
-    grid = Grid(x.shape[2:], per_axis("kernel_size", kernel_size, 2, 1), stride, padding)
+    if x.ndim != 4:
+        raise ShapeError(f"{x.shape} are not images (N, C, H, W)")
+    grid = Grid(x.shape[2:], kernel_size, stride, padding)
     padded, patches = grid.pad(x.data), np.empty((*x.shape[:2], *grid.kernel, *grid.out), x.dtype, like=x.data)
     for k, places in grid.places():
         patches[:, :, *k] = padded[:, :, *places]
@@ -141,14 +143,15 @@ def unfold(x: Tensor, kernel_size: int, stride: int = 1, padding: int = 0) -> Te
 
 
 @op
-def fold(columns: Tensor, size: tuple[int, int], kernel_size: int, stride: int = 1, padding: int = 0) -> Tensor:
-    """Add patches (N, C K K, L) back to the places they came from -> (N, C, *size): the derivative of unfold."""
-    grid = Grid(size, per_axis("kernel_size", kernel_size, 2, 1), stride, padding)
-    n, channels = len(columns), columns.shape[1] // kernel_size**2
-    if columns.shape[1:] != (channels * kernel_size**2, grid.out[0] * grid.out[1]):
-        raise ShapeError(
-            f"{columns.shape} are not patches of images of {size}: they must be (N, C K K, {grid.out[0] * grid.out[1]})"
-        )
+def fold(columns: Tensor, size: tuple[int, int], kernel_size: Steps, stride: Steps = 1, padding: Steps = 0) -> Tensor:
+    """Add patches (N, C KH KW, L) back to the places they came from -> (N, C, *size): the derivative of unfold."""
+    if len(size) != 2:
+        raise ShapeError(f"the size of images is (H, W), not {size}")
+    grid = Grid(size, kernel_size, stride, padding)
+    (kh, kw), (oh, ow) = grid.kernel, grid.out
+    n, channels = len(columns), columns.shape[1] // (kh * kw)
+    if columns.shape[1:] != (channels * kh * kw, oh * ow):
+        raise ShapeError(f"{columns.shape} are not patches of images {size}: they must be (N, C {kh} {kw}, {oh * ow})")
     patches = columns.data.reshape(n, channels, *grid.kernel, *grid.out)
     padded = np.zeros((n, channels, *grid.padded), columns.dtype, like=columns.data)
     for k, places in grid.places():
@@ -160,16 +163,18 @@ class Grid:
     """Which places of an input a kernel meets. All fields are tuples with one number for each spatial axis."""
 
     def __init__(
-        self, size: Sequence[int], kernel: Sequence[int], stride: Steps = 1, padding: Steps = 0, dilation: Steps = 1
+        self, size: Sequence[int], kernel: Steps, stride: Steps = 1, padding: Steps = 0, dilation: Steps = 1
     ) -> None:
         axes = len(size)
-        self.size, self.kernel = tuple(size), tuple(kernel)
+        if not 1 <= axes <= 3:
+            raise ShapeError(f"there must be 1 to 3 spatial axes, not {axes}")
+        self.size, self.kernel = tuple(size), per_axis("kernel_size", kernel, axes, 1)
         self.stride, self.padding = per_axis("stride", stride, axes, 1), per_axis("padding", padding, axes, 0)
         self.dilation = per_axis("dilation", dilation, axes, 1)
         self.padded = tuple([n + 2 * p for n, p in zip(self.size, self.padding, strict=True)])
         reach = [d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel, strict=True)]  # of the spread-out kernel
         free = [n - r for n, r in zip(self.padded, reach, strict=True)]
-        if min(self.kernel) < 1 or min(free) < 0:
+        if min(free) < 0:
             raise ShapeError(f"a kernel that reaches over {reach} does not fit into {self.padded} (padding included)")
         self.out = tuple([f // s + 1 for f, s in zip(free, self.stride, strict=True)])
         self.left_over = tuple([f % s for f, s in zip(free, self.stride, strict=True)])  # places that no kernel reaches
