@@ -107,7 +107,10 @@ def _parser() -> argparse.ArgumentParser:
     bench.set_defaults(command=_bench)
     bench.add_argument("--device", choices=backend.DEVICES, help="default: MINIGAN_DEVICE, or else cpu")
     bench.add_argument("--json", type=Path, metavar="PATH", help="write the result here too")
-    bench.add_argument("--against", type=Path, metavar="PATH", help="show the ratios of an earlier --json result")
+    bench.add_argument("--against", type=Path, metavar="PATH", help="compare with an earlier --json result")
+    bench.add_argument(
+        "--beside", type=Path, metavar="CHECKOUT", help="compare with the minigan in this folder instead"
+    )
     return parser
 
 
@@ -269,7 +272,7 @@ def _info(options: argparse.Namespace) -> int:
 
 def _bench(options: argparse.Namespace) -> int:
     backend.use(options.device or backend.device())
-    compare.run(options.json, options.against, backend.device())
+    compare.run(options.json, options.against, backend.device(), options.beside)
     return 0
 
 

@@ -4,6 +4,8 @@ It reads commands from its input, a line each, and answers each with a line: "pr
 gradients of a step in float64 (and is of no more use after that), "steps N" takes N steps and says how many seconds
 that took, "memory" the most bytes that the process ever had, and "op I" how long the I-th operation takes.
 With MINIGAN_DEVICE=cuda, both sides compute on the GPU.
+
+These commands are a contract between versions: `minigan bench --beside` talks with the worker of another one.
 """
 
 import contextlib

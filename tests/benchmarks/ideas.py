@@ -11,10 +11,10 @@ from unittest import mock
 import numpy as np
 
 import minigan
-from minigan import Tensor, ops, parallel
+from minigan import Tensor, ops
 from minigan.bench.minigan_side import MiniganSide
 from minigan.bench.workloads import WORKLOADS, channels_last
-from minigan.ops import conv
+from minigan.fast import conv, threads
 
 
 def loops(x, weight, stride, padding):
@@ -31,18 +31,6 @@ def loops(x, weight, stride, padding):
             k, row, column = place
             total += padded[image, k, stride * i + row, stride * j + column] * weight[channel, k, row, column]
         y[index] = total
-    return y
-
-
-def places(x, weight, stride, padding):
-    """One small product for each place of the kernel."""
-    kernel = weight.shape[2]
-    size = (x.shape[2] + 2 * padding - kernel) // stride + 1
-    padded = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
-    y = np.zeros((len(x), len(weight), size, size), np.float32)
-    for i, j in np.ndindex(size, size):
-        patch = padded[:, :, stride * i : stride * i + kernel, stride * j : stride * j + kernel]
-        y[:, :, i, j] = patch.reshape(len(x), -1) @ weight.reshape(len(weight), -1).T
     return y
 
 
@@ -65,21 +53,25 @@ def convolution():
     def fast():
         ops.conv2d(*tensors, None, 2, 1)
 
-    def whole():
+    def plain():
         with minigan.plain():
             fast()
 
     def one_thread():
-        with mock.patch.object(parallel, "THREADS", 1):
+        with mock.patch.object(threads, "THREADS", 1):
             fast()
 
+    def one_block():
+        with mock.patch.object(conv, "BLOCK", 10**9):
+            one_thread()
+
     variants = {
-        "one product for each place": lambda: places(x, weight, 2, 1),
-        "unfolding, one product": whole,
+        "plain: a product for each kernel place": plain,
+        "unfolding, one product": one_block,
         "... in blocks that stay in the cache": one_thread,
-        f"... on {parallel.THREADS} threads": fast,
+        f"... on {threads.THREADS} threads": fast,
     }
-    with parallel.blas_threads(1):
+    with threads.blas_threads(1):
         times = {name: [] for name in variants}
         for _ in range(15):
             for name, call in variants.items():
@@ -92,21 +84,20 @@ def convolution():
 def pixel_by_pixel():
     """Folding one kernel pixel at a time."""
 
-    def add(images, patches, stride):
-        _, oh, ow, kh, kw, _ = patches.shape
-        for k, m in np.ndindex(kh, kw):
-            images[:, k : k + oh * stride : stride, m : m + ow * stride : stride] += patches[:, :, :, k, m]
+    def add(images, parts, grid):
+        for k, places in grid.places():
+            images[:, *places] += parts[:, :, :, *k]
 
-    with mock.patch.object(conv, "_add_patches", add):
+    with mock.patch.object(conv, "add_patches", add):
         yield
 
 
 def step():
     without = {
         "everything on": contextlib.nullcontext,
-        "without threads": lambda: mock.patch.object(parallel, "THREADS", 1),
+        "without threads": lambda: mock.patch.object(threads, "THREADS", 1),
         "without blocks in convolutions": lambda: mock.patch.object(conv, "BLOCK", 10**9),
-        "without blocks in Adam": lambda: mock.patch.object(parallel, "BLOCK", 10**9),
+        "without blocks in Adam": lambda: mock.patch.object(threads, "BLOCK", 10**9),
         "without squares in folding": pixel_by_pixel,
         "plain: all of it off": minigan.plain,
     }
