@@ -97,6 +97,7 @@ def test_every_paper_tells_its_name_its_data_and_its_settings(name):
     for setting, value in paper.settings.items():
         assert value.default is not inspect.Parameter.empty, f"{setting} needs a default"
         assert isinstance(value.default, int | float | str | tuple), f"{setting} cannot stand in config.json"
+        assert not isinstance(value.default, bool), f"{setting}: the command line has no form for yes and no"
         assert len(value.help) > 10 and value.help[-1] != ".", setting
     assert list(inspect.signature(GANS[name]).parameters)[:2] == ["shapes", "rng"]
     lines = re.findall(r"^(\w+)  +\S", inspect.getdoc(GANS[name]), re.MULTILINE)
