@@ -56,8 +56,8 @@ m *= b1
 m += (1 - b1) * g
 v *= b2
 v += (1 - b2) * g * g
-m_hat = m / (1 - b1**self.steps)
-v_hat = v / (1 - b2**self.steps)
+m_hat = m / (1 - b1**t)
+v_hat = v / (1 - b2**t)
 theta -= self.lr * m_hat / (np.sqrt(v_hat) + self.eps)
 """
     ],
@@ -107,25 +107,25 @@ return (h - mean(h, axes, keepdims=True) - x_hat * mean(h * x_hat, axes, keepdim
     ],
     "discriminator_step": [
         """
-noise = draw_noise(len(real), noise_dim, rng, labels)
-with generator.frozen():
-    fake = generator(noise)
-real_logits = score(discriminator, real, labels)
-fake_logits = score(discriminator, fake.detach(), labels)
+with G.frozen():
+    fake = G(noise)
+real_logits, fake_logits = D(real), D(fake.detach())
 loss = game.discriminator(real_logits, fake_logits)
+optimizer.zero_grad()
+loss.backward()
+optimizer.step()
 """,
     ],
     "generator_step": [
         """
-noise = draw_noise(batch_size, noise_dim, rng, labels)
-fake = generator(noise)
-with discriminator.frozen():
-    fake_logits = score(discriminator, fake, labels)
+fake = G(noise)
+with D.frozen():
+    fake_logits = D(fake)
 loss = game.generator(fake_logits)
 optimizer.zero_grad()
 loss.backward()
 optimizer.step()
-return {"g_loss": loss}
+return {"g_loss": loss.detach()}
 """
     ],
     "wasserstein": [
@@ -138,7 +138,6 @@ return mean((norm - 1) ** 2)
 """,
     ],
 }
-UPDATE = "    optimizer.zero_grad()\n    loss.backward()\n    optimizer.step()\n"
 
 
 def solved(name, *changes):
@@ -150,7 +149,6 @@ def solved(name, *changes):
             return "\n".join(match[1] + line for line in code.strip("\n").splitlines())
 
         source = NOT_WRITTEN.sub(indented, source, count=1)
-    source = source.replace("    # steps 6 to 8 here\n", UPDATE)
     assert "not written yet" not in source
     for old, new in changes:
         assert old in source, (name, old)

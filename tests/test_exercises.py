@@ -1,31 +1,32 @@
 """The exercises: stubs are "not written yet", the library passes, wrong solutions are named, faults stay contained."""
 
+import argparse
+import contextlib
 import copy
 import csv
 import inspect
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from solved import SOLUTIONS, solved
 
-from minigan import Tensor, cli, losses, nn, ops
-from minigan.exercises import EXERCISES, check, check_file, find, in_place
+from minigan import ShapeError, Tensor, nn, ops, plain, table
+from minigan.exercises import EXERCISES, catalogue, check, check_file, commands, find, in_place
 from minigan.exercises.catalogue import STUBS
 from minigan.exercises.in_place import ExerciseError
 from minigan.exercises.runner import load
-from minigan.models import dcgan_discriminator, dcgan_generator
-from minigan.optim import Adam
-from minigan.train import discriminator_step, generator_step
+from minigan.gans import WGANGP, ConditionalGAN, OriginalGAN
+from minigan.gans.gan import discriminator_step, generator_step
 
-LESSONS = Path(__file__).parents[1] / "lessons" / "exercises"
+LESSONS = Path(__file__).parents[1] / "lessons" / "source"
 NAMES = [exercise.name for exercise in EXERCISES]
 
 
@@ -56,7 +57,9 @@ def functions_of(folder, name, source):
 def test_the_list_is_in_order_and_complete():
     assert [e.number for e in EXERCISES] == list(range(1, len(EXERCISES) + 1))
     assert {e.level for e in EXERCISES} == {"core", "scaffold", "challenge"}
-    assert all(len(e.hints) == 3 and 1 <= e.lesson <= 10 for e in EXERCISES)
+    slugs = {path.stem.lstrip("0123456789_") for path in LESSONS.glob("*.py")}
+    assert all(len(e.hints) == 3 and e.lesson in slugs for e in EXERCISES)
+    assert all(entry in table.PLAIN for e in EXERCISES for entry in [*e.replaces.values(), *e.beside])
     assert sorted(p.name for p in STUBS.glob("[0-9]*.py")) == [e.file for e in EXERCISES]
     assert set(SOLUTIONS) == set(NAMES)
 
@@ -65,10 +68,17 @@ def test_the_list_is_in_order_and_complete():
 def test_a_stub_says_what_it_is(name):
     exercise = find(name)
     text = (STUBS / exercise.file).read_text("utf-8")
-    assert text.startswith(f'"""Exercise {exercise.number} ({exercise.level}, ')
-    assert f"lesson {exercise.lesson})" in text.splitlines()[0]
+    assert text.startswith(f'"""Exercise {exercise.name} ({exercise.level}, lesson {exercise.lesson}): ')
+    assert not re.search(r"(exercise|lesson)s? \d", text, re.IGNORECASE)  # numbers change, names stay
     for heading in ("What ", "Start ", "Shapes ", "Example ", "Use "):
         assert f"\n{heading}" in text
+
+
+def test_a_stub_whose_first_line_says_too_little_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(catalogue, "STUBS", tmp_path)
+    (tmp_path / "04_tanh.py").write_text('"""Exercise tanh (core): the derivative of tanh."""')
+    with pytest.raises(ValueError, match=r"04_tanh.py must begin with: Exercise tanh \(LEVEL, lesson SLUG\)"):
+        catalogue._exercise("tanh", print)
 
 
 def test_an_unknown_exercise():
@@ -98,7 +108,7 @@ def test_the_solved_exercise_passes(folder, name):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_librarys_own_function_passes(name):
     exercise = find(name)
-    exercise.check(SimpleNamespace(**{function: exercise.solution(function) for function in exercise.replaces}))
+    exercise.check({function: exercise.solution(function) for function in exercise.replaces})
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -112,6 +122,12 @@ def test_the_last_hint_is_nearly_the_answer(name):
 
 # --- wrong solutions: each is caught, with its sentence --------------------------------------------------------
 
+STEP = "optimizer.zero_grad()\n    loss.backward()\n    optimizer.step()"
+FREEZES_STATISTICS_ONLY = """    for module in D.modules():
+        module.is_frozen = True
+    fake_logits = D(fake)
+    for module in D.modules():
+        module.is_frozen = False"""
 BUGS = [
     ("unbroadcast", ("sum(g,", "-sum(g,"), "unbroadcast of g (3, 4) to x (4,) is wrong"),
     (
@@ -140,10 +156,15 @@ BUGS = [
     ("he_normal", ("rng.standard_normal", "np.random.standard_normal"), "must draw its numbers from `rng`"),
     (
         "adam_step",
-        ("m_hat = m / (1 - b1**self.steps)", "m /= 1 - b1**self.steps\n    m_hat = m"),
+        ("m_hat = m / (1 - b1**t)", "m /= 1 - b1**t\n    m_hat = m"),
         "give that a name of its own",
     ),
-    ("adam_step", ("self.steps", "self.t"), "has no attribute 't'"),
+    ("adam_step", ("**t)", "**self.t)"), "has no attribute 't'"),
+    ("adam_step", ("**t)", "**self.steps)"), "take the argument t; the optimizer's own steps are those of all"),
+    ("adam_step", ("**t)", "**(t + 1))"), "t counts from 1 already"),
+    ("adam_step", ("m_hat / (", "g / ("), "it moves by g itself"),
+    ("adam_step", ("m += (1 - b1) * g", "m += g"), "must count 1 - b1, so that the weights add up to 1"),
+    ("adam_step", ("v += (1 - b2) * g * g", "g *= g\n    v += (1 - b2) * g"), "changes g, which it must leave alone"),
     ("linear", ("x.data @ weight.data.T", "x @ weight.T"), "record takes the value as an array"),
     ("tanh", ("1.0 - y * y", "1.0 - np.tanh(x) ** 2"), "use the function of minigan.ops"),
     ("bce_with_logits", ("g * sigmoid(x)", "g * sigmoid(y)"), "it is the derivative at y"),
@@ -164,7 +185,6 @@ BUGS = [
         "batch_norm",
     ),
     ("batch_norm_backward", ("mean(h, axes, keepdims=True)", "mean(h, axes)"), "batch_norm"),
-    ("discriminator_step", ("fake.detach(), labels)\n", "fake.detach())\n"), "labels"),
     (
         "generator_step",
         ("game.generator(fake_logits)", "game.discriminator(fake_logits, fake_logits)"),
@@ -172,7 +192,7 @@ BUGS = [
     ),
     (
         "generator_step",
-        ("    fake = generator(noise)\n", "    with generator.frozen():\n        fake = generator(noise)\n"),
+        ("    fake = G(noise)\n", "    with G.frozen():\n        fake = G(noise)\n"),
         "frozen()",
     ),
     (
@@ -215,7 +235,7 @@ BUGS = [
     ),
     ("he_normal", ("2 / ((1 + slope**2) * fan_in)", "1 / fan_in"), "that is Xavier's"),
     ("he_normal", (".astype(np.float32)", ""), "must return float32"),
-    ("adam_step", ("/ (1 - b1**self.steps)", ""), "only v is corrected, not m"),
+    ("adam_step", ("/ (1 - b1**t)", ""), "only v is corrected, not m"),
     ("adam_step", ("theta -= self.lr", "theta = theta - self.lr"), "did not change theta in place"),
     ("adam_step", ("g * g", "g"), "g is not squared"),
     (
@@ -263,34 +283,79 @@ BUGS = [
         ("np.mean(np.logaddexp(0, -fake.data))", "np.mean(np.logaddexp(0, fake.data))"),
         "the logit has the wrong sign",
     ),
-    ("discriminator_step", ("fake.detach(), labels)\n", "fake, labels)\n"), None),  # frozen() alone is enough
+    ("discriminator_step", ("fake.detach()", "fake"), None),  # frozen() alone is enough
+    ("discriminator_step", (STEP, "loss = minimise(loss, optimizer)"), None),
+    ("discriminator_step", ("D(real), D(fake.detach())", "D(fake.detach()), D(real)"), "swaps the labels"),
+    ("discriminator_step", ("with G.frozen():", "if True:"), "changed G's running statistics"),
+    ("discriminator_step", ("with G.frozen():", "with no_grad():"), "changed G's running statistics"),
     (
         "discriminator_step",
-        ("game.discriminator(real_logits, fake_logits)", "game.discriminator(fake_logits, real_logits)"),
-        "swaps the labels",
+        (STEP, STEP + "\n    for p in G.parameters():\n        p.data -= 0.1"),
+        "changed G (0.weight)",
     ),
     (
         "discriminator_step",
-        ("with generator.frozen():\n        fake", "if True:\n        fake"),
-        "changed the generator's running statistics",
+        ("    with G.frozen():", "    for p in G.parameters():\n        p.requires_grad = False\n    with G.frozen():"),
+        "left G frozen",
     ),
+    ("discriminator_step", (STEP, STEP + "\n    G.eval()"), "left G in evaluation"),
+    (
+        "discriminator_step",
+        ("G(noise)", "G(noise[:3])"),
+        "logits of fakes of shape (3, 1), but they should have (5, 1)",
+    ),
+    ("discriminator_step", ("G(noise)", "G(noise * 0.5)"), "logits of the fakes that are not D(fake.detach())"),
+    ("discriminator_step", ("D(real),", "D(real * 0.5),"), "logits of the reals that are not D(real)"),
+    (
+        "discriminator_step",
+        ("D(real), D(fake.detach())", "(lambda both: (both[:5], both[5:]))(D(concatenate([real, fake])))"),
+        "scores reals and fakes in one batch, where batch norm mixes their statistics",
+    ),
+    ("discriminator_step", ("game.discriminator(real_logits, fake_logits)", "fake_logits.mean()"), "never asked for"),
+    ("discriminator_step", ("loss = game", "loss = -game"), "walks uphill"),
     ("discriminator_step", ("    optimizer.zero_grad()\n", ""), "added its gradients to those of an earlier step"),
-    ("discriminator_step", ("    loss.backward()\n", ""), "did not change the discriminator"),
-    ("discriminator_step", ("real, labels)", "real, None)"), "labels"),
+    ("discriminator_step", ("    loss.backward()\n", ""), "did not change D: it had no gradients"),
+    ("discriminator_step", ("    optimizer.step()\n", ""), "did not change D: backward, then optimizer.step()"),
+    (
+        "discriminator_step",
+        (STEP, "optimizer.step()\n    optimizer.zero_grad()\n    loss.backward()"),
+        "stepped with the gradients of an earlier step",
+    ),
+    ("discriminator_step", (STEP, STEP + "\n    optimizer.step()"), "moved twice"),
+    ("discriminator_step", ("belief(real_logits)", "belief(fake_logits)"), "discriminator_step's d_real is wrong"),
+    ("discriminator_step", ("belief(real_logits)", "0.5"), "d_real must be a Tensor, but it is float"),
+    ("discriminator_step", ("loss.detach()", "loss"), "d_loss is still tied to the graph"),
+    ("discriminator_step", ('"d_real"', '"real"'), "must return a dict with d_loss, d_real, d_fake"),
+    ("generator_step", (STEP, "loss = minimise(loss, optimizer)"), None),
+    ("generator_step", ("D(fake)", "D(fake.detach())"), "nothing to differentiate"),
+    ("generator_step", ("with D.frozen():", "if True:"), "changed D's running statistics"),
     (
         "generator_step",
+        ("    with D.frozen():\n        fake_logits = D(fake)", FREEZES_STATISTICS_ONLY),
+        "sent gradients into D: score inside `with D.frozen():`",
+    ),
+    ("generator_step", ("loss = game", "loss = -game"), "walks uphill"),
+    ("generator_step", ("    optimizer.zero_grad()\n", ""), "added its gradients to those of an earlier step"),
+    ("generator_step", ("G(noise)", "G(noise[:2])"), "logits of fakes of shape (2, 1), but they should have (5, 1)"),
+    ("generator_step", ("fake = G(noise)", "G.eval()\n    fake = G(noise)\n    G.train()"), "in training mode"),
+    ("generator_step", ("loss.detach()", "loss"), "g_loss is still tied to the graph"),
+    ("generator_step", ('return {"g_loss": loss.detach()}', "return loss"), "must return a dict with g_loss"),
+    ("he_normal", ("* fan_in)", "* shape[1])"), "take the argument fan_in; the shape does not show it"),
+    (
+        "batch_norm",
+        ("mean(centred * centred, axes, keepdims=True)", "mean(x * x, axes, keepdims=True) - mu * mu"),
+        "loses its digits where the mean is large",
+    ),
+    ("batch_norm", ("running.data += momentum * batch", "running.data += batch"), "must count momentum"),
+    ("topological_order", ("in tensor.parents)", "in tensor.parents[:1])"), "misses 1 of 5 tensors"),
+    (
+        "wasserstein",
         (
-            "fake_logits = score(discriminator, fake, labels)",
-            "fake_logits = score(discriminator, fake.detach(), labels)",
+            "reshape(slope, (n, -1)) ** 2\n    norm = sqrt(sum(squares, axis=1)",
+            "slope**2\n    norm = sqrt(sum(squares, axis=-1)",
         ),
-        "nothing to differentiate",
+        "the norm is taken over the last axis only",
     ),
-    (
-        "generator_step",
-        ("with discriminator.frozen():\n        fake_logits", "if True:\n        fake_logits"),
-        "sent gradients into the discriminator",
-    ),
-    ("generator_step", ("loss = game.generator(fake_logits)", "loss = -game.generator(fake_logits)"), "walks uphill"),
     ("wasserstein", ("mean(fake) - mean(real)", "mean(real) - mean(fake)"), "real and fake are swapped"),
     ("wasserstein", ("axis=1) + 1e-12", "axis=0) + 1e-12"), "the norm is taken over the batch"),
     ("wasserstein", (", create_graph=True", ""), "use grad(..., create_graph=True)"),
@@ -306,25 +371,13 @@ BUGS = [
 ]
 
 
-def missing_detach():
-    """Without frozen() and without detach(), the fakes carry gradients into the generator."""
-    return solved(
-        "discriminator_step",
-        (
-            "    with generator.frozen():\n        fake = generator(noise)",
-            "    fake = generator.eval()(noise)\n    generator.train()",
-        ),
-        ("fake.detach(), labels)\n", "fake, labels)\n"),
-    )
+MORE_IMPORTS = "from minigan import no_grad\nfrom minigan.ops import concatenate, mean, reshape\n"
+FAKES_FIRST = "fake_logits = D(fake.detach())\n    real_logits = D(real)"
 
 
 @pytest.mark.parametrize(("name", "change", "words"), BUGS, ids=[f"{b[0]}-{i}" for i, b in enumerate(BUGS)])
 def test_a_wrong_solution_is_named(folder, name, change, words):
-    source = (
-        solved(name, change)
-        .replace("import reshape, sum", "import mean, reshape, sum")
-        .replace("import sum", "import mean, sum")
-    )
+    source = solved(name, change).replace("from minigan import Tensor", f"{MORE_IMPORTS}from minigan import Tensor", 1)
     module = load(find(name), write(folder, name, source))
     functions = [getattr(module, function) for function in find(name).replaces]
     result = check(name, *functions)
@@ -334,10 +387,56 @@ def test_a_wrong_solution_is_named(folder, name, change, words):
         assert result.status == "failed" and words in result.message, result
 
 
+OTHER_WAYS = [
+    ("unbroadcast", ("if n == 1)", "if n == 1 and g.shape[new + i] > 1)")),
+    ("tanh", ("1.0 - y * y", "1.0 - tanh(x) ** 2")),
+    ("leaky_relu", ("np.where(x.data > 0, 1.0, slope)", "(x.data > 0) * (1 - slope) + slope")),
+    ("bce_with_logits", ("np.maximum(x.data, 0) + np.log1p(np.exp(-np.abs(x.data)))", "np.logaddexp(0, x.data)")),
+    ("linear", ("return sum(g, axis=0)", "return reshape(sum(g, axis=0, keepdims=True), (-1,))")),
+    ("he_normal", ("(std * rng.standard_normal(shape))", "rng.normal(0, std, shape)")),
+    ("adam_step", ("m *= b1\n    m += (1 - b1) * g", "m[...] = b1 * m + (1 - b1) * g")),
+    ("batch_norm", ("running.data *= 1 - momentum\n    running.data +=", "running.data += -momentum * running.data +")),
+    ("batch_norm", ("x_hat = centred / sqrt(var + eps)", "x_hat = centred * (var + eps) ** -0.5")),
+    ("discriminator_step", ("real_logits, fake_logits = D(real), D(fake.detach())", FAKES_FIRST)),
+    ("discriminator_step", ("loss.backward()", "loss.backward(inputs=D.parameters())")),
+    ("generator_step", ("loss.backward()", "loss.backward(inputs=optimizer.parameters)")),
+    ("wasserstein", ("reshape(slope, (n, -1)) ** 2", "reshape(slope * slope, (n, -1))")),
+]
+
+
+@pytest.mark.parametrize(("name", "change"), OTHER_WAYS, ids=[f"{o[0]}-{i}" for i, o in enumerate(OTHER_WAYS)])
+def test_another_right_way_passes(folder, name, change):
+    source = solved(name, change).replace("from minigan import Tensor", f"{MORE_IMPORTS}from minigan import Tensor", 1)
+    result = check(name, *functions_of(folder, name, source))
+    assert result.passed, result
+
+
 def test_a_missing_detach_is_named(folder):
-    (step,) = functions_of(folder, "discriminator_step", missing_detach())
-    result = check("discriminator_step", step)
-    assert "the logits of the fakes" in result.message or "score fake.detach()" in result.message
+    """Without frozen() and without detach(), the fakes carry gradients into the generator."""
+    frozen = "    with G.frozen():\n        fake = G(noise)"
+    statistics_only = FREEZES_STATISTICS_ONLY.replace("D", "G").replace("fake_logits = G(fake)", "fake = G(noise)")
+    source = solved("discriminator_step", (frozen, statistics_only), ("fake.detach()", "fake"))
+    result = check("discriminator_step", *functions_of(folder, "discriminator_step", source))
+    assert "sent gradients into G: score fake.detach() instead of fake" in result.message
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "function"),
+    [
+        ("bce_with_logits", ("np.maximum(x.data, 0)", "x.data"), "softplus"),
+        ("bce_with_logits", ("return mean(softplus", "return -mean(softplus"), "bce_with_logits"),
+        ("batch_norm", ("running.data *= 1 - momentum", "running.data *= momentum"), "update_running"),
+        ("batch_norm", ("sqrt(var + eps)", "sqrt(var)"), "batch_norm"),
+        ("generator_losses", ("np.mean(np.logaddexp(0, -fake.data))", "np.sum(fake.data)"), "non_saturating_generator"),
+    ],
+)
+def test_of_two_functions_the_wrong_one_is_placed(folder, name, change, function):
+    source = solved(name, change)
+    result = check(name, *functions_of(folder, name, source))
+    assert (
+        f"the notebook, {function} in line {source[: source.index(f'def {function}(')].count(chr(10)) + 1}: "
+        in result.message
+    )
 
 
 # --- faults in a student's file --------------------------------------------------------------------------------
@@ -467,10 +566,21 @@ def test_pytest_checks_the_files_beside_the_test(folder):
     assert "the sign is flipped" in text and "Traceback" not in text
 
 
+def main(*arguments):
+    """`minigan exercise ...`, without the rest of the command line."""
+    parser = argparse.ArgumentParser(prog="minigan")
+    commands.add_command(parser.add_subparsers())
+    options = parser.parse_args(["exercise", *map(str, arguments)])
+    return options.command(options)
+
+
 def run(capsys, *arguments):
-    code = cli.main(["exercise", *map(str, arguments)])
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
+    """Its exit code, output and error, of which the command line makes a sentence and the exit code 2."""
+    try:
+        code, error = main(*arguments), ""
+    except ValueError as sentence:
+        code, error = 2, str(sentence)
+    return code, capsys.readouterr().out, error
 
 
 def test_the_list_shows_progress(folder, capsys):
@@ -479,7 +589,7 @@ def test_the_list_shows_progress(folder, capsys):
     code, out, _ = run(capsys, "--folder", folder)
     lines = out.splitlines()
     assert code == 0 and len(lines) == len(NAMES) + 1
-    assert lines[0].split()[1:] == ["✓", "unbroadcast", "core", "lesson", "2", "passed"]
+    assert lines[0].split()[1:] == ["✓", "unbroadcast", "core", "tensors_and_the_chain_rule", "passed"]
     assert lines[1].endswith("failed") and lines[2].endswith("not written yet")
     assert lines[-1].startswith(f"1 of {len(NAMES)} passed. Next: edit ")
     assert lines[-1].endswith(f"minigan exercise check mul --folder {folder}")
@@ -521,21 +631,40 @@ def test_start_lays_the_exercises_out(tmp_path, capsys):
     assert code == 2 and "exists already" in err
 
 
-def test_no_exercises_here(tmp_path, capsys, monkeypatch):
+def test_start_without_a_folder_is_found_by_the_other_commands(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code, _, err = run(capsys)
-    assert code == 2 and "minigan exercise start" in err
-    (tmp_path / "lessons").mkdir()
-    shutil.copytree(STUBS, tmp_path / "lessons" / "exercises")
+    assert code == 2 and err == "there are no exercises here: `minigan exercise start` lays them out"
+    code, _, err = run(capsys, "--folder", "my work")
+    assert code == 2 and err.endswith("in my work: `minigan exercise start 'my work'` lays them out")
+    code, out, _ = run(capsys, "start")
+    assert code == 0 and out == f"{len(NAMES)} exercises are in exercises; begin with: minigan exercise\n"
     assert run(capsys, "check", "tanh")[0] == 1
+    monkeypatch.chdir(tmp_path / "exercises")
+    write(Path(), "tanh", solved("tanh"))
+    assert run(capsys, "check", "tanh")[0] == 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_solution_is_the_plain_function(name, capsys):
+    code, out, _ = run(capsys, "solution", name, "--give-up")
+    exercise = find(name)
+    places = re.findall(r"^# .*/minigan/(\S+), line \d+$", out, re.MULTILINE)
+    assert code == 0 and len(places) == len(exercise.replaces) + len(exercise.beside)
+    assert not [place for place in places if place.startswith(("fast", "exercises"))]
+    for entry in [*exercise.replaces.values(), *exercise.beside]:
+        assert f"def {entry.split('.')[-1]}(" in out
+    assert out.count("\n") < 45 * len(places)
+    assert ("def correlate(" in out, "def stamp(" in out) == (name == "conv2d", name == "conv_transpose2d")
 
 
 def test_watch_checks_at_each_save_and_goes_on(folder):
     for name in NAMES[:-2]:
         write(folder, name, solved(name))
-    command = [sys.executable, "-u", "-m", "minigan", "exercise", "--watch", "--folder", str(folder)]
-    environment = os.environ | {"PYTHONIOENCODING": "utf-8"}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=environment)
+    code = "import sys; from test_exercises import main; main(*sys.argv[1:])"
+    command = [sys.executable, "-u", "-c", code, "--watch", "--folder", str(folder)]
+    options = {"text": True, "encoding": "utf-8", "env": os.environ | {"PYTHONIOENCODING": "utf-8"}}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parent, **options)
     try:
         for name in NAMES[-2:]:
             assert "waiting for you to save" in wait_for(process, "waiting")
@@ -578,6 +707,7 @@ def test_the_teachers_report(tmp_path, capsys):
     assert tanh["ada"]["status"] == "passed" and tanh["ben"]["status"] == tanh["cleo"]["status"] == "failed"
     assert "still running" in tanh["ben"]["diagnosis"] and "SyntaxError" in tanh["cleo"]["diagnosis"]
     assert {row["status"] for row in rows if row["exercise"] != "tanh"} == {"not written yet"}
+    assert {row["lesson"] for row in rows if row["exercise"] == "conv2d"} == {"convolution"}
     code, _, err = run(capsys, "report", tmp_path / "dora", "-o", tmp_path / "report.csv")
     assert code == 2 and "dora is not a folder" in err
 
@@ -601,63 +731,199 @@ def test_the_readmes_example_is_what_the_check_says(folder, capsys):
 # --- a student's code in the library's place -------------------------------------------------------------------
 
 
-def tiny_run(loss="non_saturating", seed=0):
-    """Two steps of a small DCGAN; returns every weight."""
-    rng = np.random.default_rng(seed)
-    generator = dcgan_generator(8, (1, 16, 16), width=4, rng=rng)
-    discriminator = dcgan_discriminator((1, 16, 16), width=4, rng=rng, norm=loss != "wasserstein")
-    optimizers = [Adam(net.parameters(), 1e-3) for net in (generator, discriminator)]
-    real = Tensor(rng.standard_normal((6, 1, 16, 16), dtype=np.float32))
-    from minigan import train
+def original(shape, loss="non_saturating"):
+    return OriginalGAN({"samples": shape}, np.random.default_rng(0), loss=loss)
 
-    for _ in range(2):
-        penalty = 10.0 if loss == "wasserstein" else 0.0
-        train.discriminator_step(
-            generator, discriminator, optimizers[1], losses.LOSSES[loss], real, 8, rng, penalty=penalty
-        )
-        train.generator_step(generator, discriminator, optimizers[0], losses.LOSSES[loss], 6, 8, rng)
-    return [p.numpy().copy() for net in (generator, discriminator) for p in net.parameters()]
+
+def conditional():
+    return ConditionalGAN({"images": (1, 8, 8), "labels": (3,)}, np.random.default_rng(0), width=4)
+
+
+def wasserstein():
+    return WGANGP({"samples": (1, 8, 8)}, np.random.default_rng(0), batch_size=4, critic_steps=2)
+
+
+def trained(make):
+    """Every array of a GAN after three steps on random data.
+
+    Adam's first steps are lr sign(g), so rounding could decide on them; a large eps makes them as smooth as g.
+    """
+    gan = make()
+    gan.g_optimizer.eps = gan.d_optimizer.eps = 0.01
+    shape = (2,) if gan.preview(np.random.default_rng(0)).ndim == 2 else (1, 8, 8)
+    for step in range(3):
+        rng = np.random.default_rng(step)
+        batch = {"samples": rng.uniform(-1, 1, (8, *shape)).astype(np.float32), "labels": rng.integers(0, 3, 8)}
+        gan.step(rng, **{name: batch["labels" if name == "labels" else "samples"] for name in gan.needs()})
+    return gan.arrays()
 
 
 def all_solved(folder):
     return [function for name in NAMES for function in functions_of(folder, name, solved(name))]
 
 
-def test_the_students_code_trains_the_same_gan(folder):
+DENSE = {
+    "unbroadcast",
+    "mul",
+    "matmul",
+    "leaky_relu",
+    "topological_order",
+    "linear",
+    "he_normal",
+    "adam_step",
+    "update_running",
+}
+IMAGES = DENSE | {"tanh", "conv2d", "conv_transpose2d", "unfold", "batch_norm"}
+STEPS = {"discriminator_step", "generator_step"}
+SAME_GAN = {
+    "points": (lambda: original((2,)), DENSE | STEPS | {"bce_with_logits", "non_saturating_generator"}),
+    "flat images": (
+        lambda: original((1, 8, 8), "minimax"),
+        DENSE | STEPS | {"bce_with_logits", "minimax_generator", "tanh"},
+    ),
+    "conditional": (conditional, IMAGES | {"bce_with_logits", "non_saturating_generator"}),
+    "wgan_gp": (wasserstein, IMAGES | {"wasserstein_discriminator", "gradient_penalty"}),
+}
+
+
+@pytest.mark.parametrize("what", SAME_GAN)
+@pytest.mark.parametrize("mode", ["fast", "plain"])
+def test_the_students_code_trains_the_same_gan(folder, what, mode):
+    make, taking_part = SAME_GAN[what]
     functions = all_solved(folder)
-    counts = {}
-    for loss in ("non_saturating", "minimax", "wasserstein"):
-        expected = tiny_run(loss)
-        with in_place(functions) as served:
-            found = tiny_run(loss)
-        for a, b in zip(found, expected, strict=True):
-            np.testing.assert_allclose(a, b, atol=3e-3)  # Adam's first steps are lr sign(g): rounding can matter
-        for s in served:
-            calls, gradients = counts.get(s.name, (0, 0))
-            counts[s.name] = calls + s.calls, gradients + s.gradients
-    assert [name for name, (calls, _) in counts.items() if calls == 0] == []
-    for name in ("mul", "matmul", "tanh", "leaky_relu", "linear", "conv2d", "conv_transpose2d", "batch_norm", "unfold"):
-        assert counts[name][1] > 0, name
+    expected = trained(make)
+    with plain() if mode == "plain" else contextlib.nullcontext(), in_place(functions) as served:
+        found = trained(make)
+    assert found.keys() == expected.keys()
+    for name, array in found.items():
+        np.testing.assert_allclose(array, expected[name], rtol=1e-4, atol=1e-5, err_msg=name)
+    assert {s.name for s in served if s.calls} == taking_part
+    without_gradients = STEPS | {"topological_order", "unbroadcast", "he_normal", "adam_step", "update_running"}
+    if what != "wgan_gp":  # where derivatives, in which linear calls matmul, are differentiated in turn
+        without_gradients.add("matmul")
+    assert {s.name for s in served if s.gradients} - without_gradients == taking_part - without_gradients
+
+
+def test_all_exercises_take_part_somewhere():
+    parts = set.union(*[taking_part for _, taking_part in SAME_GAN.values()])
+    assert {function for e in EXERCISES for function in e.replaces} - parts == {
+        "softplus"
+    }  # called in its own file only
+
+
+def library():
+    return dict(table.PLAIN), dict(table.FASTEST)
 
 
 def test_afterwards_the_library_is_as_before(folder):
-    def state():
-        modules = [
-            m for name, m in sorted(sys.modules.items()) if name.startswith("minigan") and "exercises" not in name
-        ]
-        return [(m.__name__, k, id(v)) for m in modules for k, v in sorted(vars(m).items()) if callable(v)] + [
-            (k, id(v)) for c in (Tensor, losses.minimax, losses.wasserstein, Adam) for k, v in sorted(vars(c).items())
-        ]
-
-    functions = all_solved(folder)
-    before = state()
+    functions, before = all_solved(folder), library()
     with in_place(functions):
-        assert state() != before
-        assert ops.tanh.__wrapped__ is not None
-    assert state() == before
+        assert all(table.PLAIN[entry] is not before[0][entry] for e in EXERCISES for entry in e.replaces.values())
+    assert library() == before
     with pytest.raises(ZeroDivisionError), in_place(functions):
         raise ZeroDivisionError
-    assert state() == before
+    assert library() == before
+    with pytest.raises(ValueError, match="no exercise asks"), in_place([*functions, library]):
+        pass
+    assert library() == before
+
+
+def test_one_inside_the_other(folder):
+    """The inner function runs; what it does not take goes to the outer one; afterwards the outer one runs again."""
+    x, w, before = Tensor(np.ones((1, 2, 4, 4))), Tensor(np.ones((3, 2, 3, 3))), library()
+
+    def conv2d(x, weight, bias=None, stride=1):
+        return outer[0](x, weight, bias, stride)
+
+    outer = functions_of(folder, "conv2d", solved("conv2d"))
+    with in_place(outer) as outside:
+        between = library()
+        ops.conv2d(x, w)
+        with in_place([conv2d]) as inside:
+            ops.conv2d(x, w)
+            calls = outside[0].calls, inside[0].calls
+            ops.conv2d(x, w)
+            assert (outside[0].calls, inside[0].calls) == (calls[0], calls[1] + 1)
+            ops.conv2d(x, w, padding=1)
+            assert (outside[0].calls, inside[0].calls) == (calls[0] + 1, calls[1] + 1)
+        assert library() == between
+        ops.conv2d(x, w)
+        assert (outside[0].calls, inside[0].calls) == (calls[0] + 2, calls[1] + 1)
+    assert library() == before
+
+
+CALLS = {  # a call, and how often the student's function should run for it
+    "conv2d": (lambda x, w: ops.conv2d(x, w, stride=2, padding=1), 1),
+    "conv2d with everything spelled out": (lambda x, w: ops.conv2d(x, w, None, 1, 1, 1), 1),
+    "conv2d with names": (lambda x, w: ops.conv2d(weight=w, x=x, dilation=1), 1),
+    "conv2d with a dilation": (lambda x, w: ops.conv2d(x, w, padding=2, dilation=2), 0),
+    "conv2d with two strides": (lambda x, w: ops.conv2d(x, w, stride=(1, 2)), 0),
+    "conv2d with an oblong kernel": (lambda x, w: ops.conv2d(x, w[:, :, :2]), 0),
+    "conv1d": (lambda x, w: ops.conv1d(x[:, :, 0], w[:, :, 0]), 0),
+    "conv3d": (lambda x, w: ops.conv3d(ops.reshape(x, (1, 2, 6, 3, 2)), ops.reshape(w[:, :, :2], (2, 2, 2, 3, 1))), 0),
+    "conv_transpose2d": (lambda x, w: ops.conv_transpose2d(x, w, stride=2, output_padding=1), 1),
+    "conv_transpose2d with pairs": (lambda x, w: ops.conv_transpose2d(x, w, None, 2, 0, (1, 0)), 1),
+    "conv_transpose2d with a dilation": (lambda x, w: ops.conv_transpose2d(x, w, dilation=2), 0),
+    "matmul of matrices": (lambda x, w: x[0, 0] @ x[0, 1].T, 1),
+    "matmul of stacks": (lambda x, w: x @ x, 0),
+    "matmul with a vector": (lambda x, w: x[0, 0] @ x[0, 1, 0], 1),  # the library makes a matrix of it
+    "matmul with an array": (lambda x, w: np.ones((2, 6)) @ x[0, 0], 0),
+    "leaky_relu with the library's default": (lambda x, w: ops.leaky_relu(x), 1),
+    "leaky_relu with a name": (lambda x, w: ops.leaky_relu(x, slope=0.2), 1),
+}
+
+
+@pytest.mark.parametrize("what", CALLS)
+def test_a_call_that_the_students_function_does_not_take_goes_to_the_library(folder, what):
+    """And one that it does take is answered by it, with the library's defaults."""
+    name, (call, times) = what.split()[0], CALLS[what]
+    name = {"conv1d": "conv2d", "conv3d": "conv2d"}.get(name, name)
+    change = [("slope: float = 0.01", "slope: float = 0.5")] if name == "leaky_relu" else []
+    functions = functions_of(folder, name, solved(name, *change))
+    rng = np.random.default_rng(0)
+    x, w = (Tensor(rng.standard_normal(shape), requires_grad=True) for shape in ((1, 2, 6, 6), (2, 2, 3, 3)))
+    results = []
+    for place in (contextlib.nullcontext(), in_place(functions)):
+        with place as served:
+            y = call(x, w)
+            calls = served[0].calls if served else 0
+            y.sum().backward()
+        results.append([y.numpy(), x.grad.numpy(), *([w.grad.numpy()] if w.grad else [])])
+        x.grad = w.grad = None
+    assert calls == times
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+
+
+def test_a_bad_call_is_no_mistake_of_the_students(folder):
+    with in_place(all_solved(folder)):
+        with pytest.raises(ShapeError, match=r"matmul of shapes \(2, 3\) and \(2, 3\): .* must be equal"):
+            Tensor(np.ones((2, 3))) @ Tensor(np.ones((2, 3)))
+        with pytest.raises(ShapeError, match="3 channels, but the weight"):
+            ops.conv2d(Tensor(np.ones((1, 3, 4, 4))), Tensor(np.ones((1, 2, 3, 3))))
+        with pytest.raises(TypeError, match="missing a required argument: 'b'"):
+            ops.mul(Tensor([1.0]))
+
+
+def test_a_function_that_takes_too_little_is_named(folder):
+    with pytest.raises(ExerciseError, match="your mul raised TypeError"), in_place([lambda_named("mul")]):
+        Tensor([1.0]) * Tensor([2.0])
+
+
+def lambda_named(name):
+    def function():
+        return Tensor([0.0])
+
+    function.__name__ = name
+    return function
+
+
+def test_minigans_own_function_is_refused():
+    with (
+        pytest.raises(ValueError, match="tanh is minigan's own: give in_place a function that you wrote"),
+        in_place([ops.tanh]),
+    ):
+        pass
 
 
 def test_the_students_function_is_really_used(folder):
@@ -706,25 +972,26 @@ def test_a_function_that_no_exercise_asks_for():
         pass
 
 
-def test_train_with_exercises(folder, tmp_path, capsys):
-    for name in ("mul", "linear", "generator_step"):
+def test_the_exercises_that_pass_train(folder, capsys):
+    for name in ("mul", "linear", "generator_step", "conv2d"):
         write(folder, name, solved(name))
     write(folder, "tanh", "broken(")
-    np.savez(tmp_path / "points.npz", np.random.default_rng(0).uniform(-1, 1, (256, 1, 16, 16)).astype(np.float32))
-    options = ["--data", tmp_path / "points.npz", "--model", "mlp", "--batch-size", "64", "--epochs", "1"]
-    command = ["train", *options, "--with-exercises", folder, "--output", tmp_path / "run"]
-    assert cli.main([str(word) for word in command]) == 0
-    out = capsys.readouterr().out
-    assert "your code is in place: mul, linear, generator_step" in out
-    table = out.split("your code in this run:")[1]
-    assert "02_mul.py" in table and "tanh" not in table and "gradients went back through your code" in table
-    served = int(table.split(" gradients went back")[0].split()[-1].replace(",", ""))
-    assert served > 50
+    with in_place(commands.passed_functions(folder)) as served:
+        trained(lambda: original((1, 8, 8)))
+    assert capsys.readouterr().out == "left out, since it fails its check: tanh\n"
+    rows = commands.summary_of(served).splitlines()
+    assert [row.split()[:2] for row in rows[1:4]] == [
+        ["mul", "02_mul.py"],
+        ["linear", "08_linear.py"],
+        ["generator_step", "18_generator_step.py"],
+    ]
+    assert rows[4] == "not called by minigan in this run: conv2d"
+    assert rows[5].endswith("gradients went back through your code") and int(rows[5].split()[0].replace(",", "")) > 50
 
 
-def test_train_with_no_exercise_solved(folder, tmp_path, capsys):
-    code = cli.main(["train", "--data", "ring", "--with-exercises", str(folder), "--output", str(tmp_path / "run")])
-    assert code == 2 and "passes yet" in capsys.readouterr().err and not (tmp_path / "run").exists()
+def test_no_exercise_passes(folder):
+    with pytest.raises(ValueError, match=r"no exercise in .* passes yet: see `minigan exercise`"):
+        commands.passed_functions(folder)
 
 
 # --- in a notebook ---------------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """Exercises: a student writes a function, a check names the mistake, and the function then trains a GAN.
 
-catalogue.py   the list: what each exercise replaces in the library, its level, lesson and hints
 stubs/         the files that a student fills in
-checks.py      what each must do
+catalogue.py   the list: how each exercise is judged, what it replaces in the library, its hints
+judges/        what each function must do, and what is wrong with it if it does not
 runner.py      runs a check on a student's file, in a process of its own with a time limit
 in_place.py    puts a student's functions in the library's place
 commands.py    `minigan exercise`

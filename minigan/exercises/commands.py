@@ -12,18 +12,20 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from minigan import table
 from minigan.checkpoint import write_file
 from minigan.exercises.catalogue import EXERCISES, STUBS, Exercise, find
 from minigan.exercises.in_place import Served
 from minigan.exercises.runner import FAILED, NOT_WRITTEN, PASSED, Result, check_file, check_folder, load, where
 
+FOLDER = Path("exercises")  # where a student's files lie, unless they are here or another folder is named
 MARKS = {PASSED: "✓", FAILED: "✗", NOT_WRITTEN: "·"}
 
 
 def add_command(commands: Any) -> None:
     """Add `exercise` and its actions to the command line's parser."""
     folder = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    folder.add_argument("--folder", type=Path, help="where your files are, default: here or in lessons/exercises")
+    folder.add_argument("--folder", type=Path, help="where your files are, default: here or in exercises")
     exercise = commands.add_parser("exercise", help="write parts of minigan yourself", parents=[folder])
     exercise.add_argument("--watch", action="store_true", help="check the next exercise again each time you save it")
     exercise.set_defaults(command=_list)
@@ -46,22 +48,19 @@ def add_command(commands: Any) -> None:
     solution = add("solution", _solution, "show minigan's own version, once yours passes")
     solution.add_argument("--give-up", action="store_true", help="show it before yours passes")
     start = add("start", _start, "lay the exercises out in a new folder", takes_exercise=False)
-    start.add_argument("target", type=Path, metavar="FOLDER")
+    start.add_argument("target", type=Path, nargs="?", default=FOLDER, metavar="FOLDER", help=f"default: {FOLDER}")
     report = add("report", _report, "check the folders of many students and write a CSV table", takes_exercise=False)
     report.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
     report.add_argument("-o", "--output", type=Path, default=Path("report.csv"), help="default: report.csv")
 
 
 def folder_of(given: Path | None) -> Path:
-    """The folder of exercises: as given, or here, or lessons/exercises. Raises ValueError if there is none."""
-    places = [given] if given else [Path(), Path("lessons/exercises"), Path("exercises")]
-    for place in places:
+    """The folder of exercises: as given, or here, or `exercises`. Raises ValueError if there is none."""
+    for place in [given] if given else [Path(), FOLDER]:
         if any((place / exercise.file).is_file() for exercise in EXERCISES):
             return place
-    place = f"in {given}" if given else "here"
-    raise ValueError(
-        f"there are no exercises {place}: `minigan exercise start exercises` lays them out in a new folder"
-    )
+    command = shlex.join(["minigan", "exercise", "start", *([str(given)] if given else [])])
+    raise ValueError(f"there are no exercises {f'in {given}' if given else 'here'}: `{command}` lays them out")
 
 
 def passed_functions(folder: Path) -> list[Callable[..., Any]]:
@@ -75,7 +74,7 @@ def passed_functions(folder: Path) -> list[Callable[..., Any]]:
             module = _loaded(exercise, folder / exercise.file)
             functions += [getattr(module, name) for name in exercise.replaces]
         elif result.status == FAILED:
-            print(f"left out, for it fails its check: {exercise.name}")
+            print(f"left out, since it fails its check: {exercise.name}")
     if not functions:
         raise ValueError(f"no exercise in {folder} passes yet: see `minigan exercise`")
     return functions
@@ -101,7 +100,7 @@ def summary_of(served: Iterable[Served]) -> str:
     total = sum(s.gradients for s in ran)
     return "\n".join(
         ["your code in this run:", *rows]
-        + [f"not needed in this run: {idle}"] * bool(idle)
+        + [f"not called by minigan in this run: {idle}"] * bool(idle)
         + [f"{total:,} gradients went back through your code"]
     )
 
@@ -129,13 +128,14 @@ def _print_list(options: argparse.Namespace, folder: Path) -> Exercise | None:
     """Print the list with progress; returns the next exercise to solve, or None."""
     following, passed = None, 0
     for exercise, result in zip(EXERCISES, check_folder(folder), strict=True):
-        about = f"{exercise.name:<22}{exercise.level:<11}lesson {exercise.lesson:<5}"
+        about = f"{exercise.name:<22}{exercise.level:<11}{exercise.lesson:<28}"
         print(f"{exercise.number:>3} {MARKS[result.status]} {about}{result.status}")
         passed += result.passed
         following = following or (None if result.passed else exercise)
     print(f"{passed} of {len(EXERCISES)} passed", end="")
     if following is None:
-        print(f": all done. Now let your code train a GAN: minigan train --with-exercises {shlex.quote(str(folder))}")
+        train = f"minigan train gan --data ring --with-exercises {shlex.quote(str(folder))}"
+        print(f": all done. Now let your code train a GAN: {train}")
     else:
         print(f". Next: edit {folder / following.file}, then: {_command(options, 'check', following.name)}")
     return following
@@ -210,8 +210,7 @@ def _solution(options: argparse.Namespace) -> int:
         folder = _folder(options)
         if not check_file(exercise, folder / exercise.file).passed:
             raise ValueError(f"{exercise.name} does not pass yet; to see the solution all the same, add --give-up")
-    for name in exercise.replaces:
-        function = inspect.unwrap(exercise.solution(name))
+    for function in [*map(exercise.solution, exercise.replaces), *map(table.PLAIN.get, exercise.beside)]:
         source, line = inspect.getsourcelines(function)
         print(f"# {inspect.getsourcefile(function)}, line {line}\n{''.join(source)}")
     return 0
@@ -220,12 +219,13 @@ def _solution(options: argparse.Namespace) -> int:
 def _start(options: argparse.Namespace) -> int:
     target = options.target
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ValueError(f"{target} exists already: choose a new folder")
+        raise ValueError(f"{target} exists already: choose a new folder, `minigan exercise start FOLDER`")
     target.mkdir(parents=True, exist_ok=True)
     for path in sorted(STUBS.iterdir()):
         if path.is_file():
             shutil.copyfile(path, target / path.name)
-    print(f"{len(EXERCISES)} exercises are in {target}; begin with: cd {shlex.quote(str(target))} && minigan exercise")
+    go_there = "" if target == FOLDER else f"cd {shlex.quote(str(target))} && "
+    print(f"{len(EXERCISES)} exercises are in {target}; begin with: {go_there}minigan exercise")
     return 0
 
 
@@ -234,8 +234,8 @@ def _report(options: argparse.Namespace) -> int:
         if not folder.is_dir():
             raise ValueError(f"{folder} is not a folder")
     write_file(options.output, b"")  # now, not after the first folder, is the time to learn that it cannot be written
-    table = io.StringIO()
-    writer = csv.writer(table)
+    text = io.StringIO()
+    writer = csv.writer(text)
     writer.writerow(["folder", "number", "exercise", "level", "lesson", "status", "diagnosis"])
     for folder in options.folders:
         results = list(check_folder(folder))
@@ -244,6 +244,6 @@ def _report(options: argparse.Namespace) -> int:
             row = [folder, exercise.number, exercise.name, exercise.level, exercise.lesson, result.status, diagnosis]
             writer.writerow(row)
         print(f"{folder}: {sum(result.passed for result in results)} of {len(results)} passed", flush=True)
-        write_file(options.output, table.getvalue().encode())  # after each folder: nothing is lost if it is stopped
+        write_file(options.output, text.getvalue().encode())  # after each folder: nothing is lost if it is stopped
     print(f"the table is in {options.output}")
     return 0

@@ -1,17 +1,16 @@
 """Put a student's functions in the library's place, so that they train a GAN."""
 
-import functools
 import inspect
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from minigan import table
 from minigan.exercises.catalogue import EXERCISES, Exercise
 from minigan.exercises.runner import where
-from minigan.tensor import Tensor, no_grad
+from minigan.tensor import Derivative, Tensor, no_grad
 
 
 class ExerciseError(RuntimeError):
@@ -39,120 +38,131 @@ def in_place(functions: Iterable[Callable[..., Any]]) -> Iterator[list[Served]]:
     They are told by their names. Of two with the same name, the later one runs. Afterwards the library is as before,
     and `served` says how often each was called. Raises ValueError for a function that no exercise asks for.
     """
-    served: dict[str, Served] = {}
-    replaced: list[tuple[Any, str, Any]] = []
     functions = [functions] if callable(functions) else list(functions)
     if not all(inspect.isfunction(function) for function in functions):
         raise TypeError("in_place takes a list of your functions, such as in_place([tanh, mul])")
-    students = {function.__name__: function for function in functions}
-    try:
-        for name, function in students.items():
-            exercise = next((e for e in reversed(EXERCISES) if name in e.replaces), None)
-            if exercise is None:
-                raise ValueError(f"no exercise asks for a function {name!r}")
-            own = exercise.solution(name)
-            served[name] = Served(name, Path(inspect.getsourcefile(function) or "notebook").name)
-            stand_in = _stand_in(exercise, function, own, served[name])
-            for owner, attribute, value in _places_of(own, students.values()):
-                replaced.append((owner, attribute, value))
-                _put(owner, attribute, staticmethod(stand_in) if isinstance(value, staticmethod) else stand_in)
-        yield list(served.values())
-    finally:
-        for owner, attribute, value in reversed(replaced):
-            _put(owner, attribute, value)
+    library = (
+        dict(table.PLAIN),
+        dict(table.FASTEST),
+    )  # as it is now: what a student's function does not take goes there
+    stand_ins = {}
+    for function in functions:
+        exercise = next((e for e in reversed(EXERCISES) if function.__name__ in e.replaces), None)
+        if exercise is None:
+            raise ValueError(f"no exercise asks for a function {function.__name__!r}")
+        if (function.__module__ or "").startswith("minigan."):
+            raise ValueError(f"{function.__name__} is minigan's own: give in_place a function that you wrote")
+        stand_ins[exercise.replaces[function.__name__]] = StandIn(exercise, function, library)
+    with table.replaced(stand_ins):
+        yield [stand_in.served for stand_in in stand_ins.values()]
 
 
-def _places_of(own: Callable[..., Any], students: Iterable[Callable[..., Any]]) -> list[tuple[Any, str, Any]]:
-    """Every (owner, attribute, value) that holds the function `own`: in minigan's modules and classes.
+class StandIn:
+    """A student's function, as the table holds it in the library's place: counted and watched.
 
-    Modules import functions by name, `from minigan.ops import mul`, so each of them has a name of its own to change.
-    So do the students' files, which makes their conv2d call their unfold: there the owner is the dict of globals.
+    It takes the first of the library's arguments, perhaps not all: conv2d has no dilation. A call that sets one of the
+    others, or for which the exercise is not meant, goes to the library's own function.
     """
-    modules = [m for name, m in sys.modules.items() if name.partition(".")[0] == "minigan" and m is not None]
-    modules = [m for m in modules if not m.__name__.startswith("minigan.exercises")]
-    owners: list[Any] = [*modules, *{id(f.__globals__): f.__globals__ for f in students}.values()]
-    for module in modules:
-        owners += [v for v in vars(module).values() if isinstance(v, type) and v.__module__ == module.__name__]
-    found = []
-    for owner in owners:
-        namespace = owner if isinstance(owner, dict) else vars(owner)
-        found += [(owner, key, v) for key, v in list(namespace.items()) if _bare(v) is own]
-    return found
 
+    def __init__(
+        self, exercise: Exercise, function: Callable[..., Any], library: tuple[dict[str, Any], dict[str, Any]]
+    ) -> None:
+        self.function, self.only, self.entry = function, exercise.only, exercise.replaces[function.__name__]
+        self.path = inspect.getsourcefile(function) or "notebook"
+        self.served = Served(function.__name__, Path(self.path).name)
+        self.plain, self.fastest = library
+        own = self.plain[self.entry]
+        self.__signature__, self.__module__ = inspect.signature(own), own.__module__  # of the next stand-in's `own`
+        self.takes = _number_taken(function, self.__signature__)
+        # What is no operation and no loss may change its arguments, or draw numbers: it cannot be run twice to compare.
+        operation = self.__module__.startswith(("minigan.ops", "minigan.losses"))
+        self.can_be_repeated = operation and "rng" not in self.__signature__.parameters
+        self.compared: set[Any] = set()  # the shapes for which that was done
 
-def _bare(value: Any) -> Any:
-    return value.__func__ if isinstance(value, staticmethod) else value
-
-
-def _put(owner: Any, attribute: str, value: Any) -> None:
-    if isinstance(owner, dict):
-        owner[attribute] = value
-    else:
-        setattr(owner, attribute, value)
-
-
-def _stand_in(exercise: Exercise, function: Callable[..., Any], own: Callable[..., Any], served: Served) -> Any:
-    """`function`, counted and watched: an error in it, or a result of the wrong shape, is named with file and line."""
-    path, line = inspect.getsourcefile(function) or "notebook", function.__code__.co_firstlineno
-    place = f"{Path(path).name}, line {line}"
-    # An op or a loss can be run a second time, with the library's own function, to see which shape is right.
-    pure = (
-        own.__module__.startswith(("minigan.ops", "minigan.losses")) and "rng" not in inspect.signature(own).parameters
-    )
-    checked: set[Any] = set()  # the shapes for which that was done
-
-    @functools.wraps(own)
-    def stand_in(*args: Any, **kwargs: Any) -> Any:
-        if not exercise.only(*args):
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The student's function, if it takes these arguments."""
+        own = (self.plain if table.is_plain() else self.fastest)[self.entry]
+        call = self.__signature__.bind(*args, **kwargs)
+        call.apply_defaults()
+        values, rest = call.args[: self.takes], call.args[self.takes :]
+        defaults = [p.default for p in self.__signature__.parameters.values()][self.takes :]
+        if list(rest) != defaults or not self.only(*call.args):
             return own(*args, **kwargs)
-        served.calls += 1
-        result = _call(f"your {function.__name__}", path, function, *args, **kwargs)
-        key = tuple((a.shape, a.dtype) if isinstance(a, Tensor) else type(a) for a in args)
-        if pure and key not in checked:
-            checked.add(key)
-            with no_grad():
-                _compare(f"{place}: your {function.__name__}", result, own(*args, **kwargs))
+        right = self._right_result(own, values)
+        self.served.calls += 1
+        result = _call(f"your {self.served.name}", self.path, self.function, *values)
+        if right is not None and _describe(result) != _describe(right):
+            place = f"{self.served.file}, line {self.function.__code__.co_firstlineno}"
+            says = f"returned {_describe(result)}, but it should return {_describe(right)}"
+            raise ExerciseError(f"{place}: your {self.served.name} {says}")
         for tensor in result if isinstance(result, tuple) else (result,):
-            if isinstance(tensor, Tensor) and not any(tensor is a for a in args):
-                tensor.parents = tuple((parent, _watched(d, parent, path, served)) for parent, d in tensor.parents)
+            if isinstance(tensor, Tensor) and not any(tensor is value for value in values):
+                tensor.parents = tuple([(parent, self._watched(d, parent)) for parent, d in tensor.parents])
         return result
 
-    return stand_in
+    def _right_result(self, own: Callable[..., Any], values: tuple[Any, ...]) -> Any:
+        """What the library returns, to compare with: once for each shape, since it takes time.
+
+        Where the library refuses the arguments, its error goes to the caller: that is no mistake of the student's.
+        """
+        key = tuple([_kind(value) for value in values])
+        if not self.can_be_repeated or key in self.compared:
+            return None
+        self.compared.add(key)
+        before, table.mode.table = table.mode.table, self.plain if table.is_plain() else self.fastest
+        try:  # meanwhile no student's function runs in this thread, nor is it counted
+            with no_grad():
+                return own(*values)
+        finally:
+            table.mode.table = before
+
+    def _watched(self, derivative: Derivative, parent: Tensor) -> Derivative:
+        """The derivative, counted; a wrong result of it is named."""
+        what = f"the derivative of your {self.served.name}"
+
+        def watched(g: Tensor, y: Tensor) -> Tensor:
+            self.served.gradients += 1
+            share = _call(what, self.path, derivative, g, y)
+            if not isinstance(share, Tensor) or share.shape != parent.shape or share.dtype != parent.dtype:
+                code = getattr(derivative, "__code__", None)
+                line = f", line {code.co_firstlineno}" if code and code.co_filename == self.path else ""
+                says = f"gave {_describe(share)} for {_describe(parent)}"
+                raise ExerciseError(f"{self.served.file}{line}: {what} {says}")
+            return share
+
+        return watched
 
 
-def _watched(derivative: Callable[..., Any], parent: Tensor, path: str, served: Served) -> Callable[..., Any]:
-    """The derivative, counted; a wrong result of it is named."""
-
-    def watched(g: Tensor, y: Tensor) -> Tensor:
-        served.gradients += 1
-        share = _call(f"the derivative of your {served.name}", path, derivative, g, y)
-        if not isinstance(share, Tensor) or share.shape != parent.shape or share.dtype != parent.dtype:
-            code = getattr(derivative, "__code__", None)
-            line = f", line {code.co_firstlineno}" if code and code.co_filename == path else ""
-            says = f"the derivative of your {served.name} gave {_describe(share)} for {_describe(parent)}"
-            raise ExerciseError(f"{Path(path).name}{line}: {says}")
-        return share
-
-    return watched
+def _number_taken(function: Callable[..., Any], library: inspect.Signature) -> int:
+    """How many of the library's arguments a student's function takes; at least all that have no default."""
+    kinds = [p.kind for p in inspect.signature(function).parameters.values()]
+    if inspect.Parameter.VAR_POSITIONAL in kinds:
+        return len(library.parameters)
+    needed = [p for p in library.parameters.values() if p.default is p.empty]
+    return max(len(needed), len([kind for kind in kinds if kind <= inspect.Parameter.POSITIONAL_OR_KEYWORD]))
 
 
-def _call(what: str, path: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def _call(what: str, path: str, function: Callable[..., Any], *args: Any) -> Any:
+    """`function`, whose errors become an ExerciseError with the student's line."""
     try:
-        return function(*args, **kwargs)
+        return function(*args)
     except ExerciseError:
         raise
     except Exception as error:
         raise ExerciseError(f"{where(error, path)}{what} raised {type(error).__name__}: {error}") from error
 
 
-def _compare(what: str, result: Any, right: Any) -> None:
-    results, rights = (r if isinstance(r, tuple) else (r,) for r in (result, right))
-    described, wanted = (", ".join(_describe(value) for value in values) for values in (results, rights))
-    if described != wanted:
-        raise ExerciseError(f"{what} returned {described}, but it should return {wanted}")
+def _kind(value: Any) -> Any:
+    """What decides on the shape of a result: a tensor's shape and dtype, and a whole number itself."""
+    if isinstance(value, Tensor):
+        return value.shape, value.dtype
+    return value if isinstance(value, int | tuple) else type(value)
 
 
 def _describe(value: Any) -> str:
+    """A result in words: its kind, shape and dtype."""
+    if isinstance(value, tuple):
+        return ", ".join(_describe(part) for part in value)
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"{'a Tensor' if isinstance(value, Tensor) else 'an array'} of shape {value.shape} in {value.dtype}"
     return type(value).__name__

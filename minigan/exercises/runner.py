@@ -18,11 +18,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 from minigan.exercises.catalogue import EXERCISES, STUBS, Exercise, find
-from minigan.exercises.checks import Wrong
+from minigan.exercises.judges import Wrong
 from minigan.gradcheck import in_plain_words
 from minigan.verdict import heading, paragraph
 
@@ -68,55 +68,50 @@ def check(name: str, *functions: Callable[..., Any]) -> Result:
     for function in functions:
         if not inspect.isfunction(function):
             raise TypeError(f"check takes your functions, such as check('tanh', tanh), not {function!r}")
-    student = SimpleNamespace(**{function.__name__: function for function in functions})
-    return _run(exercise, student, "the notebook")
+    return _run(exercise, {function.__name__: function for function in functions}, "the notebook")
 
 
 def check_file(exercise: Exercise, path: Path, seconds: float = SECONDS) -> Result:
     """Check a student's file, in a process of its own that may take so many seconds."""
     if not path.is_file():
-        return Result(
-            exercise.name, FAILED, f"there is no file {path}: `minigan exercise reset {exercise.name}` brings it back"
-        )
+        how = f"`minigan exercise reset {exercise.name}` brings it back"
+        return Result(exercise.name, FAILED, f"there is no file {path}: {how}")
     try:
         if path.read_bytes() == (STUBS / exercise.file).read_bytes():
             return Result(exercise.name, NOT_WRITTEN, f"{path.name} is as it was handed out")
     except OSError as error:
         return Result(exercise.name, FAILED, f"{path}: {error.strerror}")
     with tempfile.TemporaryDirectory() as folder:
-        answer, printed, trace = (Path(folder) / name for name in ("answer", "printed", "trace"))
-        command = [
-            sys.executable,
-            "-m",
-            "minigan.exercises",
-            exercise.name,
-            str(path.resolve()),
-            folder,
-            str(seconds),
-        ]
-        with printed.open("wb") as output:
-            process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
-            )
-            _running.add(process)
-            try:
-                process.wait(seconds + 10)  # the process watches its time itself, and says where it was
-            except subprocess.TimeoutExpired:
-                pass  # it does not watch any more: it is ended here
-            finally:
-                _running.discard(process)
-                _end(process)
-        output_text = printed.read_text("utf-8", "replace")[:2000]
+        printed = Path(folder) / "printed"
+        exit_code = _run_process([exercise.name, str(path.resolve()), folder, str(seconds)], printed, seconds)
+        output = printed.read_text("utf-8", "replace")[:2000]
+        answer, trace = Path(folder) / "answer", Path(folder) / "trace"
         if answer.exists():
-            return Result(**json.loads(answer.read_text("utf-8")), output=output_text)
+            return Result(**json.loads(answer.read_text("utf-8")), output=output)
         line = _line_of(path, trace.read_text("utf-8", "replace") if trace.exists() else "")
-        if line:
-            message = (
-                f"{path.name}, line {line}: still running after {seconds:g} seconds; is there a loop that never ends?"
-            )
-        else:
-            message = f"{path.name}: the process ended without an answer (exit code {process.returncode})"
-        return Result(exercise.name, FAILED, message, output=output_text)
+    if line:
+        says = f", line {line}: still running after {seconds:g} seconds; is there a loop that never ends?"
+    else:
+        says = f": the process ended without an answer (exit code {exit_code})"
+    return Result(exercise.name, FAILED, path.name + says, output=output)
+
+
+def _run_process(arguments: list[str], printed: Path, seconds: float) -> int:
+    """Run `main` in a process of its own until it ends, or is ended; returns its exit code."""
+    command = [sys.executable, "-m", "minigan.exercises", *arguments]
+    with printed.open("wb") as output:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        )
+        _running.add(process)
+        try:
+            process.wait(seconds + 10)  # the process watches its time itself, and says where it was
+        except subprocess.TimeoutExpired:
+            pass  # it does not watch any more: it is ended here
+        finally:
+            _running.discard(process)
+            _end(process)
+    return process.returncode
 
 
 def check_folder(folder: Path, seconds: float = SECONDS) -> Iterator[Result]:
@@ -148,29 +143,21 @@ def where(error: BaseException, path: str) -> str:
     return f"{Path(path).name}, line {lines[-1]}: " if lines else f"{Path(path).name}: "
 
 
-def _run(exercise: Exercise, student: Any, path: str) -> Result:
-    """The check itself, in this process."""
+def _run(exercise: Exercise, names: dict[str, Any], path: str) -> Result:
+    """The check itself, in this process. `names` are those that the student's file defines."""
+    file = Path(path).name
     for name in exercise.replaces:
-        if not callable(getattr(student, name, None)):
-            return Result(
-                exercise.name, FAILED, f"{Path(path).name}: there is no function {name}; keep the name that it had"
-            )
+        if not callable(names.get(name)):
+            return Result(exercise.name, FAILED, f"{file}: there is no function {name}; keep the name that it had")
     try:
-        exercise.check(student)
+        exercise.check(names)
     except NotImplementedError as error:
         return Result(exercise.name, NOT_WRITTEN, f"{where(error, path)}{error or NOT_WRITTEN}")
     except Wrong as wrong:
-        function = getattr(
-            student, next((name for name in exercise.replaces if name in str(wrong)), next(iter(exercise.replaces)))
-        )
-        place = (
-            f"{Path(path).name}, {function.__name__} in line {_first_line(function)}: "
-            if wrong.report is None
-            else f"{Path(path).name}: "
-        )
-        return Result(
-            exercise.name, FAILED, f"{place}{wrong}", wrong.report._repr_html_() if wrong.report is not None else ""
-        )
+        if wrong.report is not None:  # it says itself which function it is about
+            return Result(exercise.name, FAILED, f"{file}: {wrong}", wrong.report._repr_html_())
+        place = f"{file}, {wrong.function} in line {_first_line(names[wrong.function])}"
+        return Result(exercise.name, FAILED, f"{place}: {wrong}")
     except Exception as error:
         return Result(exercise.name, FAILED, f"{where(error, path)}{type(error).__name__}: {in_plain_words(error)}")
     return Result(exercise.name, PASSED)
@@ -217,7 +204,7 @@ def main(name: str, path: str, folder: str, seconds: str) -> None:
     with (Path(folder) / "trace").open("w") as trace:
         faulthandler.dump_traceback_later(float(seconds), exit=True, file=trace)
         try:
-            result = _run(exercise, load(exercise, Path(path)), path)
+            result = _run(exercise, vars(load(exercise, Path(path))), path)
         except NotImplementedError as error:
             result = Result(exercise.name, NOT_WRITTEN, f"{where(error, path)}{error}")
         except SyntaxError as error:

@@ -115,7 +115,7 @@ def for_each_block(work: Callable[[Any], Any], blocks: Iterable[Any]) -> list[An
             _helpers.start(job)
         jobs[0].run()
         for job in jobs[1:]:
-            job.running.acquire()  # waits until it is done; even after an error, for it may still be writing
+            job.running.acquire()  # waits until it is done; even after an error, since it may still be writing
     for job in jobs:
         if job.error is not None:
             raise job.error

@@ -1,4 +1,4 @@
-"""Exercise 1 (core, lesson 2): undo a broadcast.
+"""Exercise unbroadcast (core, lesson tensors_and_the_chain_rule): undo a broadcast.
 
 What      In y = x + b the row b of shape (4,) is added to every row of x (3, 4): NumPy repeats it, which is
           called broadcasting. The gradient of y has y's shape, (3, 4), but b's gradient must have b's shape.

@@ -1,4 +1,4 @@
-"""Exercise 2 (core, lesson 2): the derivatives of a product.
+"""Exercise mul (core, lesson tensors_and_the_chain_rule): the derivatives of a product.
 
 What      y = a b, element by element. The value is here; write the two derivatives.
 Start     A derivative gets `g`, the gradient of the output y, and returns the gradient of its operand. By the
@@ -7,7 +7,7 @@ Shapes    a and b may be broadcast: a (3, 1) times b (4,) gives y (3, 4). So g i
           must be (3, 1): `unbroadcast(gradient, a)` sums it down to a's shape.
 Example   a = 2, b = 5, g = 1 give 5 for a and 2 for b.
 Use       g, a and b are Tensors; multiply them with *. Write in tensors, not in their .data: then the
-          derivative can be differentiated again, which the last exercise needs.
+          derivative can be differentiated again, as a gradient penalty needs.
 
 `record` makes the result of an operation: its value and, for each operand, the pair (operand, derivative). A derivative
 is also given y, the output, which is not needed here.

@@ -1,4 +1,4 @@
-"""Exercise 3 (core, lesson 2): the derivatives of a matrix product.
+"""Exercise matmul (core, lesson tensors_and_the_chain_rule): the derivatives of a matrix product.
 
 What      y = a @ b for two matrices. The value is here; write the two derivatives.
 Start     y_ij = sum_k a_ik b_kj. The number a_ik acts on y_ij for every j, each time with the slope b_kj:

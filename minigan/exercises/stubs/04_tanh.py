@@ -1,7 +1,7 @@
-"""Exercise 4 (core, lesson 3): the derivative of tanh.
+"""Exercise tanh (core, lesson checking_gradients): the derivative of tanh.
 
-What      y = tanh x, element by element: the last layer of a generator, for it brings every pixel between -1
-          and 1.
+What      y = tanh x, element by element: the last layer of a generator, since it brings every pixel between
+          -1 and 1.
 Start     tanh x = s / c with s = (e^x - e^-x) / 2 and c = (e^x + e^-x) / 2. Since s' = c and c' = s, the
           quotient rule gives
               dy/dx = (c c - s s) / (c c).

@@ -1,4 +1,4 @@
-"""Exercise 5 (core, lesson 4): the derivative of the leaky ReLU.
+"""Exercise leaky_relu (core, lesson layers_and_losses): the derivative of the leaky ReLU.
 
 What      y = x where x > 0, else slope x. A plain ReLU (slope 0) stops all gradients where x < 0; a leaky one
           lets some through, which the discriminator of a GAN needs: its gradients are all that the generator

@@ -1,4 +1,4 @@
-"""Exercise 6 (scaffold, lesson 2): in which order does backprop walk?
+"""Exercise topological_order (scaffold, lesson tensors_and_the_chain_rule): in which order does backprop walk?
 
 What      List every tensor that `outputs` were computed from, outputs included: each once, parents before
           children.

@@ -1,4 +1,4 @@
-"""Exercise 7 (core, lesson 4): the loss of a discriminator, exact at any logit.
+"""Exercise bce_with_logits (core, lesson layers_and_losses): the loss of a discriminator, exact at any logit.
 
 What      softplus(x) = ln(1 + e^x), and with it the binary cross-entropy of logits. A logit x is the
           discriminator's raw output; its belief that an image is real is D = sigmoid(x) = 1 / (1 + e^-x). For

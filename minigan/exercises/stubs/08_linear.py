@@ -1,8 +1,8 @@
-"""Exercise 8 (core, lesson 4): a dense layer.
+"""Exercise linear (core, lesson layers_and_losses): a dense layer.
 
 What      y = x W^T + b: each of the `out` outputs is a weighted sum of the `in` inputs, plus a number of its
           own. Write the value and the three derivatives.
-Start     y_no = sum_i x_ni W_oi + b_o. As in exercise 3, ask for each number in which outputs it acts:
+Start     y_no = sum_i x_ni W_oi + b_o. As in `matmul`, ask for each number in which outputs it acts:
               x_ni acts on y_no for every o;   W_oi acts on y_no for every n;   b_o acts on y_no for every n.
 Shapes    x (N, in), weight (out, in), bias (out,) or None -> y (N, out). Gradients: (N, in), (out, in),
           (out,).

@@ -1,4 +1,4 @@
-"""Exercise 9 (core, lesson 4): weights that neither blow up nor die out.
+"""Exercise he_normal (core, lesson layers_and_losses): weights that neither blow up nor die out.
 
 What      Draw weights from N(0, std^2) with the standard deviation that keeps the size of numbers from layer
           to layer, in a network with (leaky) ReLUs (He et al., 2015).

@@ -1,4 +1,4 @@
-"""Exercise 10 (core, lesson 5): one step of Adam (Kingma and Ba, 2015).
+"""Exercise adam_step (core, lesson optimizers_and_games): one step of Adam (Kingma and Ba, 2015).
 
 What      Change one parameter, given its gradient. Adam remembers a running mean m of the gradient and a
           running mean v of its square, so that each number moves by about lr, however large its gradient is.
@@ -12,8 +12,8 @@ Shapes    theta, g, m, v: NumPy arrays of the same shape. Change theta, m and v 
           ...` or `m[...] = ...`, but not `m = ...`, which only gives the name m to a new array); nothing is
           returned. Leave g alone.
 Example   At the first step, with eps small, theta moves by lr against the sign of g.
-Use       self is the optimizer: self.lr, self.betas (the pair b1, b2), self.eps, and self.steps, which is t:
-          1 at the first step.
+Use       self is the optimizer: self.lr, self.betas (the pair b1, b2) and self.eps. t is the number of steps
+          that this parameter has made, this one included: 1 at the first.
 
 Check it with `minigan exercise check adam_step`; stuck? `minigan exercise hint adam_step`.
 """
@@ -23,6 +23,6 @@ from typing import Any
 import numpy as np
 
 
-def adam_step(self: Any, theta: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray) -> None:
-    """Move theta by one step, in place; m and v too are changed in place."""
+def adam_step(self: Any, theta: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray, t: int) -> None:
+    """Move theta by one step, its t-th, in place; m and v too are changed in place."""
     raise NotImplementedError("not written yet")

@@ -1,7 +1,7 @@
-"""Exercise 11 (scaffold, lesson 9): cut an image into patches.
+"""Exercise unfold (scaffold, lesson convolution): cut an image into patches.
 
 What      Copy every patch that a kernel of size K would cover into a column of a matrix. Then a convolution
-          is a matrix product, which is the next exercise. Write the value; its derivative is here: `fold`
+          is a matrix product, as `conv2d` will be. Write the value; its derivative is here: `fold`
           adds patches back to where they came from.
 Start     Output place (i, j) covers the rows  s i ... s i + K - 1  and columns  s j ... s j + K - 1  of the
           padded image, with the stride s. For one place (k, l) inside the kernel, all patches together are

@@ -1,4 +1,4 @@
-"""Exercise 12 (core, lesson 9): a convolution is a matrix product.
+"""Exercise conv2d (core, lesson convolution): a convolution is a matrix product.
 
 What      Slide O kernels over each (padded) image; for each n, o, i, j
               y[n, o, i, j] = b[o] + sum over c, k, l of  weight[o, c, k, l] image[n, c, s i + k, s j + l].

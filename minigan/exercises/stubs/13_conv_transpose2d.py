@@ -1,11 +1,11 @@
-"""Exercise 13 (scaffold, lesson 9): the convolution's input gradient, which is the generator's layer.
+"""Exercise conv_transpose2d (scaffold, lesson convolution): the convolution's input gradient, a generator's layer.
 
 What      The transposed convolution: every pixel of x stamps its kernel, weighted with the pixel, on a larger
           image, and where stamps overlap they add up. It is what takes the gradient of a convolution's output
           back to its input.
 Start     conv2d is  y = W u  with the patches u = unfold(image) as columns. Going back, the gradient of the
-          patches is W^T g (exercise 3), and that of the image adds each patch to where it was cut from, which
-          is what `fold` does (exercise 11). Here x plays the part of g.
+          patches is W^T g (as in `matmul`), and that of the image adds each patch to where it was cut from,
+          which is what `fold` does. Here x plays the part of g.
 Shapes    x (N, C, H, W), weight (C, O, K, K), bias (O,) or None -> (N, O, *size). The weight's first axis is
           that of x, as for g above. (O K K, C) @ (N, C, H W) -> (N, O K K, H W), which are the columns that
           fold adds up.

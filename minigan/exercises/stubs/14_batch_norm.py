@@ -1,4 +1,4 @@
-"""Exercise 14 (core, lesson 10): batch norm, forward.
+"""Exercise batch_norm (core, lesson batch_norm_and_the_dcgan): batch norm, forward.
 
 What      Bring every channel to mean 0 and variance 1 over the batch, then scale and shift it:
               x_hat = (x - mu) / sqrt(var + eps),    y = weight x_hat + bias.

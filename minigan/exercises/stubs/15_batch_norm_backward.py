@@ -1,7 +1,7 @@
-"""Exercise 15 (challenge, lesson 10): batch norm's derivative in closed form.
+"""Exercise batch_norm_backward (challenge, lesson batch_norm_and_the_dcgan): batch norm's derivative in closed form.
 
 What      The forward pass is here. Write the three derivatives yourself, as formulas: faster than what the
-          chain rule gives for exercise 14, and the most famous exercise in backprop.
+          chain rule gives for `batch_norm`, and the most famous exercise in backprop.
 Start     With sigma = sqrt(var + eps) and h = weight g, which is the gradient at x_hat: moving x_i moves
               x_hat_i directly, by 1 / sigma;    every x_hat_j through mu,  d mu / d x_i = 1 / M;
               and every x_hat_j through sigma,  d sigma / d x_i = x_hat_i / M.

@@ -1,4 +1,4 @@
-"""Exercise 16 (core, lesson 8): the generator's two losses, and why one of them stalls.
+"""Exercise generator_losses (core, lesson saturation): the generator's two losses, and why one of them stalls.
 
 What      The generator wants its fakes to be believed. Of the logits x of fakes, with D = sigmoid(x):
               minimax           mean of ln(1 - D), as small as possible: the game as it was first written;

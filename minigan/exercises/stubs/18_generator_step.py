@@ -1,40 +1,31 @@
-"""Exercise 18 (core, lesson 7): teach the generator, once.
+"""Exercise generator_step (core, lesson one_training_step): teach the generator, once.
 
-What      One training step of the generator: it makes fresh fakes, sees how the discriminator scores them,
-          and learns to be believed. The discriminator must come out exactly as it went in, but the gradient
-          has to pass through it.
-Start         1. draw noise    2. make fakes    3. score them    4. the loss
-              5. forget old gradients    6. backward    7. update
-          Which of these must not be cut off from the graph, unlike in exercise 17?
-Shapes    noise (batch_size, noise_dim), fakes (batch_size, ...), logits (batch_size, 1), loss ().
-Example   An untrained discriminator gives logits near 0, so the loss of `non_saturating` begins near ln 2 = 0.69.
-Use       draw_noise(n, noise_dim, rng, labels) gives the noise. `with discriminator.frozen():` around
-          scoring: gradients flow through it, but none are computed for its weights. score(discriminator,
-          images, labels) gives the logits; game.generator(fake_logits) the loss. optimizer.zero_grad(),
-          loss.backward(), optimizer.step().
+What      One training step of the generator G: it makes fresh fakes, sees how the discriminator D scores them, and
+          learns to be believed. D must come out exactly as it went in, but the gradient has to pass through it.
+Start     The noise is there already, that is stage G 1. Four stages are left:
+              G 2. fakes, which G makes of the noise
+              G 3. scores: D's logits of the fakes
+              G 4. the loss, one number
+              G 5. walk back through D and G, and move G's weights.
+          Which of these must not be cut off from the graph, unlike in `discriminator_step`?
+Shapes    noise (n, noise_dim), fakes (n, ...), logits (n, 1), loss ().
+Example   An untrained D gives logits near 0, so the loss of `non_saturating` begins near ln 2 = 0.69.
+Use       `with D.frozen():` around scoring: gradients flow through D, but none are computed for its weights, and
+          batch norm's running statistics stay as they are. game.generator(fake_logits) is the loss. G 5 is
+          optimizer.zero_grad(), loss.backward(), optimizer.step(), or all three at once: minimise(loss,
+          optimizer). Return the loss cut off from the graph: loss.detach(), or what minimise returns.
 
 Check it with `minigan exercise check generator_step`; stuck? `minigan exercise hint generator_step`.
 """
 
 from typing import Any
 
-import numpy as np
-
 from minigan import Tensor
+from minigan.gan import minimise
 from minigan.nn import Module
 from minigan.optim import Optimizer
-from minigan.train import draw_noise, score
 
 
-def generator_step(
-    generator: Module,
-    discriminator: Module,
-    optimizer: Optimizer,
-    game: Any,
-    batch_size: int,
-    noise_dim: int,
-    rng: np.random.Generator,
-    labels: Tensor | None = None,
-) -> dict[str, Tensor]:
-    """One step of the generator; returns {"g_loss": its loss}."""
+def generator_step(G: Module, D: Module, optimizer: Optimizer, game: Any, noise: Tensor) -> dict[str, Tensor]:
+    """Teach G once to be believed; returns {"g_loss": its loss}."""
     raise NotImplementedError("not written yet")

@@ -1,8 +1,8 @@
-"""Exercise 19 (challenge, after lesson 10): a critic with slope 1 (Arjovsky et al., 2017; Gulrajani et al., 2017).
+"""Exercise wasserstein (challenge, lesson batch_norm_and_the_dcgan): a critic with slope 1.
 
-What      In the Wasserstein game the discriminator is a critic: it gives scores, as high as it can for reals
-          and as low as it can for fakes. Its score may rise by 1 per unit of distance at most, so a penalty
-          pulls its slope to 1 at points between reals and fakes:
+What      In the Wasserstein game (Arjovsky et al., 2017) the discriminator is a critic: it gives scores, as high
+          as it can for reals and as low as it can for fakes. Its score may rise by 1 per unit of distance at
+          most, so a penalty (Gulrajani et al., 2017) pulls its slope to 1 at points between reals and fakes:
               mean over n of  (norm of d critic(x_n) / d x_n  -  1)^2.
 Start     The slope at x_n is the gradient of the n-th score. The scores do not depend on each other's images,
           so one gradient of their sum gives all slopes at once. The norm is taken for each sample alone, over
@@ -12,8 +12,8 @@ Start     The slope at x_n is the gradient of the n-th score. The scores do not 
 Shapes    real, fake (N, ...), slope like them, norm (N,), penalty (). Critic scores (N, 1).
 Example   A critic that sums 4 numbers has the slope (1, 1, 1, 1), of norm 2, everywhere: the penalty is 1.
 Use       grad(scores.sum(), between, create_graph=True) gives a tuple with one recorded slope. reshape(slope,
-          (n, -1)) makes a row of each sample; sqrt(x + 1e-12), for the root has no slope at exactly 0; mean
-          and sum(x, axis=1).
+          (n, -1)) makes a row of each sample; sqrt(x + 1e-12), since the root has no slope at exactly 0;
+          mean and sum(x, axis=1).
 
 Check it with `minigan exercise check wasserstein`; stuck? `minigan exercise hint wasserstein`.
 """
