@@ -221,6 +221,8 @@ def _resumed(given: dict[str, Any]) -> tuple[Run, Arrays]:
     if gan not in (DEFAULT, run.config.gan):
         raise ValueError(f"{folder} is a run of {run.config.gan}, not of {gan}: leave the name out")
     moved = data is not None and _as_kept(data) != run.config.data
+    if moved and (run.config.data in TOYS or data in TOYS):
+        raise ValueError(f"{folder} was trained on {run.config.data}, and {data} are other data: leave --data out")
     if moved:
         run.config.data = _as_kept(data)
     arrays = arrays_for(run.config.gan, load(run.config.data, run.config.size, run.config.seed))
@@ -293,7 +295,7 @@ def _sample(options: argparse.Namespace) -> int:
 
 
 def _labels(run: Run, n: int, label: int | None) -> dict[str, np.ndarray]:
-    """What `sample` takes beside the noise: labels (n,), all of one class or the classes in turn, if the GAN has any."""
+    """What `sample` takes beside the noise: labels (n,), all alike or the classes in turn, if the GAN has any."""
     if "labels" not in run.config.shapes:
         if label is not None:
             raise ValueError(f"{run.folder} was trained without labels, so that none can be chosen: leave out --label")

@@ -45,9 +45,14 @@ def draw_noise(n: int, noise_dim: int, rng: np.random.Generator) -> Tensor:
 
 def one_hot(labels: Any, classes: int) -> Tensor:
     """Labels (n,) from 0 to classes - 1 as rows (n, classes) with a 1 at the label. Raises ValueError for other labels."""
-    on_host = isinstance(labels, np.ndarray)  # to look at labels on a GPU would stop it
-    if labels is None or (on_host and len(labels) and (labels.min() < 0 or labels.max() >= classes)):
-        raise ValueError(f"this GAN has {classes} classes: give labels from 0 to {classes - 1}")
+    labels = labels if hasattr(labels, "dtype") else np.asarray(labels)
+    fit = labels.ndim == 1 and labels.dtype.kind in "iu"
+    if fit and len(labels) and isinstance(labels, np.ndarray):  # to look at labels on a GPU would stop it
+        fit = labels.min() >= 0 and labels.max() < classes
+    if not fit:
+        raise ValueError(
+            f"this GAN has {classes} classes: give labels from 0 to {classes - 1}, one whole number for each sample"
+        )
     return Tensor(backend.asarray(labels)[:, None] == backend.asarray(np.arange(classes)))
 
 

@@ -27,8 +27,7 @@ class Optimizer:
             raise TypeError(f"{type(self).__name__} takes a list of parameters, such as model.parameters()")
         if len(set(self.parameters)) < len(self.parameters):
             raise ValueError(f"{type(self).__name__} was given the same parameter twice")
-        if not 0 <= lr < float("inf"):
-            raise ValueError(f"the learning rate must be a number of 0 or more, not {lr}")
+        check_number("the learning rate", lr)
         self.lr = lr
         self.steps = np.zeros(len(self.parameters), np.int64)  # of each parameter: one may get its first gradient late
         self.memory = [{name: np.zeros_like(p.data) for name in self.remembers} for p in self.parameters]
@@ -115,8 +114,10 @@ class Adam(Optimizer):
         eps: float = 1e-8,
     ) -> None:
         super().__init__(params, lr)
-        if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
-            raise ValueError(f"both betas must lie in [0, 1), not {betas}")
+        if not isinstance(betas, tuple | list) or len(betas) != 2:
+            raise ValueError(f"Adam: betas must be two numbers, not {betas!r}")
+        for beta in betas:
+            check_number("Adam: each of the betas", beta, below=1)
         check_number("Adam: eps", eps)
         self.betas, self.eps = betas, eps
 
@@ -134,7 +135,8 @@ class Adam(Optimizer):
 
 def clip_weights(parameters: Iterable[Parameter], limit: float = 0.01) -> None:
     """Clip every weight to [-limit, limit]: the first WGAN's way to bound its critic's slope."""
-    if not limit > 0:
-        raise ValueError(f"the limit must be above 0, not {limit}")
+    check_number("clip_weights: the limit", limit)
+    if limit == 0:
+        raise ValueError("clip_weights: the limit must be above 0")
     for parameter in parameters:
         np.clip(parameter.data, -limit, limit, out=parameter.data)

@@ -30,7 +30,7 @@ from minigan.checks import check_integer
 from minigan.data import TOYS, DataLoader
 from minigan.data.images import open_picture
 from minigan.gan import GAN, train
-from minigan.gans import GANS
+from minigan.gans import GANS, find_gan
 from minigan.gans.about import about
 from minigan.nn.summary import table, watched
 
@@ -57,16 +57,17 @@ def arrays_for(name: str, data: Arrays) -> Arrays:
 
     Raises ValueError, in one sentence, where some are missing.
     """
-    needs = GANS[name].needs()
+    needs = find_gan(name).needs()
     samples = data.get("images", data.get("points"))
     data = data if samples is None else data | {"samples": samples}
     missing = [need for need in needs if need not in data]
     if missing:
         wanted = ["images or points" if need == "samples" else need for need in needs]
+        there = [name for name in data if name != "samples"]
         fitting = [other for other in GANS if all(n in data for n in GANS[other].needs())]
         raise ValueError(
-            f"{name} needs {' and '.join(wanted)}, and these data have {' and '.join(n for n in data if n != 'samples')} only: "
-            f"choose other data, or another GAN ({', '.join(fitting)})"
+            f"{name} needs {' and '.join(wanted)}, and these data have {' and '.join(there)} only: choose other data"
+            + (f", or another GAN ({', '.join(fitting)})" if fitting else "")
         )
     return {need: data[need] for need in needs}
 
@@ -78,7 +79,7 @@ def shapes_of(arrays: Arrays) -> dict[str, tuple[int, ...]]:
 
 def default_settings(name: str) -> dict[str, Any]:
     """The settings of a GAN as its file has them."""
-    return {setting: value.default for setting, value in about(GANS[name]).settings.items()}
+    return {setting: value.default for setting, value in about(find_gan(name)).settings.items()}
 
 
 class Run:
@@ -87,8 +88,9 @@ class Run:
     def __init__(self, folder: Path, config: Config) -> None:
         check_integer("seed", config.seed, 0)
         self.folder, self.config = folder, config
-        self.gan: GAN = GANS[config.gan](config.shapes, np.random.default_rng(config.seed), **config.settings)
+        self.gan: GAN = find_gan(config.gan)(config.shapes, np.random.default_rng(config.seed), **config.settings)
         self.metrics: list[dict[str, float]] = []
+        _steps_per_epoch(self.gan, config)
 
     @property
     def checkpoint(self) -> Path:
@@ -137,9 +139,9 @@ class Run:
             raise FileNotFoundError(f"{folder} is not a run: it has no config.json")
         try:
             values = json.loads(path.read_text("utf-8"))
-            old = "model" in values and "gan" not in values
+            old = isinstance(values, dict) and "model" in values and "gan" not in values
             run = None if old else cls(folder, _config_of(values))
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        except (ValueError, TypeError, OverflowError, MemoryError, RecursionError) as error:
             raise ValueError(f"{path} is damaged ({error}): it must be as `minigan train` wrote it") from None
         if run is None:
             raise ValueError(f"{folder} was made by an older minigan, whose runs had another format: train it again")
@@ -147,7 +149,7 @@ class Run:
         return run
 
     def tables(self, arrays: Arrays) -> str:
-        """The layers of each network with the shapes that go through them, as one step of a copy of the GAN shows them."""
+        """The layers of each network, with the shapes that go through them in one step of a copy of the GAN."""
         gan = copy.deepcopy(self.gan)
         n = 2 * gan.samples_per_step // gan.batch_size  # two for each part of a step, since batch norm needs two
         with ExitStack() as stack:
@@ -230,8 +232,9 @@ class Run:
         try:
             metrics = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
             for line in metrics:
-                if not all(math.isfinite(value) for value in line.values()):
-                    raise ValueError(f"not all are finite: {line}")
+                check_integer("step", line["step"], 1)
+                if len(line) == 1 or not all(math.isfinite(value) for value in line.values()):
+                    raise ValueError(f"a line must have figures that are finite: {line}")
             return [line for line in metrics if line["step"] <= self.gan.steps]
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(f"{path} is damaged ({error}): empty it to go on without its figures") from None
@@ -257,23 +260,51 @@ class Run:
             write_file(self.folder / "training.gif", plots.animation(frames))
 
 
-def _config_of(values: dict[str, Any]) -> Config:
-    """The content of config.json. Raises ValueError, KeyError, TypeError, ... for what `minigan train` did not write."""
-    config = Config(**{field.name: values[field.name] for field in fields(Config)})
-    if config.gan not in GANS:
-        raise ValueError(f"there is no GAN {config.gan!r}")
-    config.shapes = {name: tuple(shape) for name, shape in config.shapes.items()}
-    for number in (config.count, *(n for shape in config.shapes.values() for n in shape)):
-        check_integer("each number in shapes and count", number, low=1)
-    if list(config.shapes) != GANS[config.gan].needs() or not isinstance(config.data, str):
-        raise ValueError(f"{config.gan} needs {', '.join(GANS[config.gan].needs())}, and data that are named by a text")
+def _config_of(values: Any) -> Config:
+    """The content of config.json. Raises ValueError for what `minigan train` did not write."""
+    if not isinstance(values, dict):
+        raise ValueError("it is not a table of names and values")
+    _check_names("its entries", values, [field.name for field in fields(Config)])
+    config = Config(**values)
+    gan = find_gan(config.gan)
+    for name, kind in (("data", str), ("size", int | None), ("checksum", int | None), ("settings", dict)):
+        if not isinstance(getattr(config, name), kind) or isinstance(getattr(config, name), bool):
+            raise ValueError(f"{name} cannot be {getattr(config, name)!r}")
+    config.shapes = _shapes_of_config(config.shapes, gan.needs())
+    check_integer("count", config.count, low=1)
     defaults = default_settings(config.gan)
-    if config.settings.keys() != defaults.keys():
-        raise ValueError(f"its settings must be {', '.join(defaults)}")
-    for name, default in defaults.items():  # JSON has no tuples
-        if isinstance(default, tuple):
-            config.settings[name] = tuple(config.settings[name])
+    _check_names("its settings", config.settings, list(defaults))
+    for name, default in defaults.items():
+        config.settings[name] = _as_default(name, config.settings[name], default)
     return config
+
+
+def _check_names(what: str, values: dict[str, Any], names: list[str]) -> None:
+    missing, extra = [n for n in names if n not in values], [n for n in values if n not in names]
+    if missing or extra:
+        wrong = f"{missing[0]} is missing" if missing else f"{extra[0]!r} is none of them"
+        raise ValueError(f"{what} must be {', '.join(names)}, but {wrong}")
+
+
+def _shapes_of_config(shapes: Any, needs: list[str]) -> dict[str, tuple[int, ...]]:
+    if not isinstance(shapes, dict) or list(shapes) != needs:
+        raise ValueError(f"shapes must have entries for {' and '.join(needs)}, and no others")
+    for name, shape in shapes.items():
+        if not isinstance(shape, list) or (name == "labels" and len(shape) != 1):
+            raise ValueError(f"shapes cannot hold {shape!r} for {name}")
+        for side in shape:
+            check_integer("each number in shapes", side, low=1)
+    return {name: tuple(shape) for name, shape in shapes.items()}
+
+
+def _as_default(name: str, value: Any, default: Any) -> Any:
+    """A setting as it came from JSON, which has no tuples; raises ValueError unless it is of its default's kind."""
+    kinds = {tuple: list, float: int | float}
+    if isinstance(value, bool) != isinstance(default, bool) or not isinstance(
+        value, kinds.get(type(default), type(default))
+    ):
+        raise ValueError(f"the setting {name} must be of the kind of its default, {default!r}, not {value!r}")
+    return tuple(value) if isinstance(default, tuple) else value
 
 
 def _steps_per_epoch(gan: GAN, config: Config) -> int:

@@ -14,3 +14,10 @@ GANS: dict[str, type[GAN]] = {
     "wgan": WGAN,
     "wgan_gp": WGANGP,
 }
+
+
+def find_gan(name: str) -> type[GAN]:
+    """The GAN of this name; raises ValueError if there is none."""
+    if not isinstance(name, str) or name not in GANS:
+        raise ValueError(f"there is no GAN {name!r}: choose one of {', '.join(GANS)}")
+    return GANS[name]

@@ -32,7 +32,7 @@ def about(gan: type[GAN]) -> About:
     Raises ValueError where that is not so, or where a setting has no line.
     """
     doc = inspect.getdoc(gan) or ""
-    first = re.fullmatch(r"(.+?)\.? \(([^()]+, \d{4})\)\.", doc.splitlines()[0])
+    first = re.fullmatch(r"(.+?)\.? \(([^()]+, \d{4})\)\.", doc.partition("\n")[0])
     if not first:
         raise ValueError(f"{gan.__name__}: the first line of its docstring must end in '(authors, year).'")
     helps = dict(re.findall(r"^(\w+) {2,}(\S.*)$", doc, re.MULTILINE))

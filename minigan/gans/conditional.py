@@ -7,6 +7,7 @@ import numpy as np
 
 from minigan import losses
 from minigan.checks import check_integer
+from minigan.errors import ShapeError
 from minigan.gan import GAN, belief, draw_noise, minimise, one_hot, update_average
 from minigan.networks import dcgan_discriminator, dcgan_generator
 from minigan.ops import concatenate
@@ -73,7 +74,10 @@ class ConditionalGAN(GAN):
 
     def score(self, images: Tensor, y: Tensor) -> Tensor:
         """D(x, y), logits (n, 1): of D's K outputs, that of the image's own class."""
-        return (self.D(images) * y).sum(axis=1, keepdims=True)
+        logits = self.D(images)
+        if y.shape != logits.shape:
+            raise ShapeError(f"labels {y.shape} must be one-hot, of the shape of D's output, {logits.shape}")
+        return (logits * y).sum(axis=1, keepdims=True)
 
     def sample(self, noise: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
         """Images (n, C, H, W) for noise (n, noise_dim) and labels (n,); without labels, the classes take turns."""

@@ -42,6 +42,8 @@ class WGAN(GAN):
         epochs: int = 10,
     ) -> None:
         super().__init__(batch_size, epochs)
+        least = 1 if len(shapes["samples"]) == 1 else 2
+        check_integer("batch_size, as batch norm takes the variance over the batch,", batch_size, least)
         check_integer("critic_steps", critic_steps, 1)
         self.critic_steps, self.clip, self.noise_dim = critic_steps, clip, 64
         self.G, self.D = generator_and_critic(shapes["samples"], self.noise_dim, rng)

@@ -46,6 +46,8 @@ class WGANGP(GAN):
         epochs: int = 10,
     ) -> None:
         super().__init__(batch_size, epochs)
+        least = 1 if len(shapes["samples"]) == 1 else 2
+        check_integer("batch_size, as batch norm takes the variance over the batch,", batch_size, least)
         check_integer("critic_steps", critic_steps, 1)
         check_number("penalty", penalty)
         self.penalty, self.critic_steps, self.noise_dim = penalty, critic_steps, 64

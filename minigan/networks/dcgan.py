@@ -10,6 +10,7 @@ from N(0, 0.02^2). Every convolution has kernel 4, stride 2, padding 1, which ex
 import numpy as np
 
 from minigan import backend
+from minigan.checks import check_integer
 from minigan.nn import (
     BatchNorm2d,
     Conv2d,
@@ -34,6 +35,7 @@ def dcgan_generator(
 
     `width` is the number of channels before the last layer; each layer further from the image has twice as many.
     """
+    check_integer("width", width, 1)
     sizes = sizes_of(image_shape)[::-1]  # from the smallest map to the image
     channels = width * 2 ** (len(sizes) - 2)
     layers = [
@@ -63,6 +65,7 @@ def dcgan_discriminator(
 
     norm=False leaves batch norm out, as the gradient penalty demands.
     """
+    check_integer("width", width, 1)
     sizes = sizes_of(image_shape)  # from the image to the smallest map
     layers = [Conv2d(image_shape[0], width, 4, stride=2, padding=1, rng=rng), LeakyReLU(0.2)]
     for _ in sizes[2:]:

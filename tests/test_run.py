@@ -1,0 +1,425 @@
+"""Runs: which data fit, what config.json holds, tables, going on, and damaged files. The command line: test_cli.py."""
+
+import copy
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_gans import KINDS, TINY, all_bytes, every_case, tiny_data, tiny_settings
+
+from minigan.data import TOYS
+from minigan.gan import GAN
+from minigan.gans import GANS, find_gan
+from minigan.run import Run, arrays_for, default_settings, shapes_of
+
+DATA = "some/data.npz"  # a path that nobody opens here
+
+
+def create(folder, name="gan", kind="images 8x8", data=DATA, seed=3, **settings):
+    arrays = arrays_for(name, tiny_data(kind))
+    return Run.create(folder, name, data, arrays, tiny_settings(name, **settings), None, seed), arrays
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run of each GAN that nothing interrupted."""
+    runs = {}
+    for name in ("gan", "conditional", "wgan_gp"):
+        kind = "points" if name == "wgan_gp" else "images 8x8"
+        run, arrays = create(tmp_path_factory.mktemp("runs") / name, name, kind)
+        assert run.train(arrays)
+        runs[name] = run.folder
+    return runs
+
+
+def contents(folder):
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def config_of(folder):
+    return json.loads((folder / "config.json").read_text("utf-8"))
+
+
+# --- which data fit --------------------------------------------------------------------------------------------
+
+
+def test_a_gan_gets_the_arrays_that_it_needs():
+    images, points = tiny_data("images 8x8"), tiny_data("points")
+    assert list(arrays_for("conditional", images)) == ["images", "labels"]
+    assert arrays_for("conditional", images)["labels"] is images["labels"]
+    assert list(arrays_for("dcgan", images)) == ["images"]
+    for name in ("gan", "wgan", "wgan_gp"):  # either kind
+        assert arrays_for(name, images) == {"samples": images["images"]}
+        assert arrays_for(name, points) == {"samples": points["points"]}
+    both = arrays_for("gan", images | points)
+    assert both["samples"] is images["images"]
+
+
+def test_data_that_do_not_fit_get_a_sentence_with_the_gans_that_fit():
+    with pytest.raises(ValueError) as error:
+        arrays_for("dcgan", tiny_data("points"))
+    assert str(error.value) == (
+        "dcgan needs images, and these data have points only: choose other data, or another GAN (gan, wgan, wgan_gp)"
+    )
+    unlabelled = {"images": tiny_data("images 8x8")["images"]}
+    with pytest.raises(ValueError, match=r"conditional needs images and labels, and these data have images only") as e:
+        arrays_for("conditional", unlabelled)
+    assert "another GAN (gan, dcgan, wgan, wgan_gp)" in str(e.value)
+    with pytest.raises(
+        ValueError, match=r"gan needs images or points, and these data have text only: choose other data$"
+    ):
+        arrays_for("gan", {"text": np.zeros(3)})
+
+
+@pytest.mark.parametrize("name", ["vae", "", "GAN", None, 5, ["gan"]])
+def test_a_gan_that_there_is_not(name):
+    for look in (find_gan, default_settings, lambda name: arrays_for(name, tiny_data("points"))):
+        with pytest.raises(ValueError, match=r"there is no GAN .*: choose one of gan, dcgan, conditional"):
+            look(name)
+
+
+def test_shapes_are_of_one_sample_and_of_labels_the_classes():
+    data = {"images": np.zeros((5, 3, 8, 9)), "labels": np.array([0, 3, 1, 1, 0]), "points": np.zeros((5, 2))}
+    shapes = shapes_of(data)
+    assert shapes == {"images": (3, 8, 9), "labels": (4,), "points": (2,)}
+    assert {type(n) for shape in shapes.values() for n in shape} == {int}
+
+
+# --- config.json -----------------------------------------------------------------------------------------------
+
+
+@every_case
+def test_config_holds_all_that_a_run_needs_to_be_made_again(tmp_path, name, kind):
+    run, arrays = create(tmp_path / "r", name, kind, epochs=1)
+    opened = Run.open(tmp_path / "r")
+    assert opened.config == run.config and dataclasses.asdict(opened.config) == dataclasses.asdict(run.config)
+    config = run.config
+    assert config.settings == default_settings(name) | tiny_settings(name, epochs=1)
+    assert {type(v) for v in config.settings.values()} <= {int, float, str, tuple}
+    assert (config.gan, config.data, config.size, config.seed, config.count) == (name, DATA, None, 3, 24)
+    assert config.shapes == shapes_of(arrays) and config.checksum == run.checksum_of(arrays)
+    assert all_bytes(opened.gan) == all_bytes(run.gan)
+    made_again = Run(tmp_path / "elsewhere", copy.deepcopy(config))
+    assert all_bytes(made_again.gan) == all_bytes(run.gan)
+    json.loads((tmp_path / "r" / "config.json").read_text("utf-8"), parse_constant=pytest.fail)  # real JSON
+
+
+def test_small_data_of_ones_own_train_for_some_1500_steps(tmp_path):
+    arrays = arrays_for("gan", tiny_data("points"))  # 24 samples
+    made = lambda data, settings: Run.create(tmp_path / data, "gan", data, arrays, settings, None, 0).gan.epochs
+    assert made("own", {"batch_size": 8}) == 500
+    assert made("asked", {"batch_size": 8, "epochs": 7}) == 7
+    assert made("ring", {"batch_size": 8}) == default_settings("gan")["epochs"]
+    assert Run.open(tmp_path / "own").gan.epochs == 500
+
+
+def test_too_few_data_for_a_step(tmp_path):
+    for name, least in (("gan", 25), ("wgan", 5 * 5)):
+        settings = {"batch_size": 25} if name == "gan" else {"batch_size": 5, "critic_steps": 5}
+        sentence = f"one step takes {least} samples, and the data {DATA} have 24: choose a smaller batch_size"
+        with pytest.raises(ValueError, match=sentence):
+            create(tmp_path / "r", name, **settings)
+    assert list(tmp_path.iterdir()) == []
+
+
+WRONG = {
+    "no table": [5, None, [], "text", [{"gan": "gan"}]],
+    "gan": ["vae", "", None, 5, [], {}, "dcgan", "conditional", "wgan", True],
+    "data": [None, 5, [], {}, True],
+    "size": ["28", 1.5, [], True],
+    "seed": [-1, 1.5, None, "3", 1e400, [3], True],
+    "count": [0, -1, "many", None, 1.5, [], True, 3],
+    "checksum": ["x", 1.5, [], True],
+    "shapes": [None, 5, "28", [], {}, {"images": [2]}, {"samples": [2], "labels": [3]}, {"samples": 2}]
+    + [{"samples": shape} for shape in ("22", [0], [-2], [2.0], ["2"], [None], [[2]], [True], None, {}, [10**15])],
+    "settings": [None, [], "x", {}, 5],
+}
+WRONG_SETTINGS = {
+    "epochs": [0, -1, "many", None, 1.5, [2], True],
+    "batch_size": [0, "4", None, 25, 10**30, True, {}],
+    "lr_g": [-1, "x", None, [], {}, True, 1e400, float("nan")],
+    "lr_d": [-1, "x", None, [1e-3]],
+    "betas": [0.5, "ab", None, [], [0.5], [0.5, 1.0], [0.5, 0.9, 0.9], ["a", "b"], [[0.5], 0.9], {}, [None, None]],
+    "loss": ["none", "", None, 5, [], {}, ["hinge"]],
+    "colour": ["blue"],  # there is no such setting
+}
+
+
+def damaged():
+    for key, values in WRONG.items():
+        for value in values:
+            yield pytest.param(value if key == "no table" else {key: value}, id=f"{key}: {value!r}")
+    for key, values in WRONG_SETTINGS.items():
+        for value in values:
+            yield pytest.param({"settings": {key: value}}, id=f"setting {key}: {value!r}")
+
+
+def sentence_of(folder):
+    with pytest.raises(ValueError) as error:
+        Run.open(folder)
+    sentence = str(error.value)
+    assert "\n" not in sentence and len(sentence) < 400 and "config.json" in sentence, sentence
+    for word in ("indices", "unhashable", "iterable", "instances", "argument", "NoneType", "attribute", "unpack"):
+        assert word not in sentence, sentence  # Python's words, not ours
+    return sentence
+
+
+@pytest.mark.parametrize("change", list(damaged()))
+def test_a_damaged_config_is_named_in_one_sentence(finished, tmp_path, change):
+    shutil.copytree(finished["gan"], tmp_path / "r")
+    good = config_of(tmp_path / "r")
+    if isinstance(change, dict) and isinstance(change.get("settings"), dict) and change["settings"]:
+        change = {"settings": good["settings"] | change["settings"]}
+    new = good | change if isinstance(change, dict) else change
+    (tmp_path / "r" / "config.json").write_text(json.dumps(new))
+    before = contents(tmp_path / "r")
+    assert "is damaged (" in sentence_of(tmp_path / "r")
+    assert contents(tmp_path / "r") == before
+
+
+def test_what_is_missing_or_too_much_in_a_config_is_named(finished, tmp_path):
+    shutil.copytree(finished["gan"], tmp_path / "r")
+    path, good = tmp_path / "r" / "config.json", config_of(finished["gan"])
+    for key in good:
+        path.write_text(json.dumps({k: v for k, v in good.items() if k != key}))
+        assert f"{key} is missing" in sentence_of(tmp_path / "r")
+    path.write_text(json.dumps(good | {"colour": "blue"}))
+    assert "'colour' is none of them" in sentence_of(tmp_path / "r")
+    for key in good["settings"]:
+        path.write_text(json.dumps(good | {"settings": {k: v for k, v in good["settings"].items() if k != key}}))
+        assert f"{key} is missing" in sentence_of(tmp_path / "r")
+
+
+@pytest.mark.parametrize("text", ["", "{", "}", "null", "nan", '{"gan"', "[" * 100_000, "\0", '{"a": 1}{', "1" * 5000])
+def test_a_config_that_is_no_json(finished, tmp_path, text):
+    shutil.copytree(finished["gan"], tmp_path / "r")
+    (tmp_path / "r" / "config.json").write_text(text)
+    assert "is damaged (" in sentence_of(tmp_path / "r")
+
+
+def test_a_config_in_another_encoding_or_gone(finished, tmp_path):
+    shutil.copytree(finished["gan"], tmp_path / "r")
+    (tmp_path / "r" / "config.json").write_bytes(b'\xff\xfe{"gan": "gan"}')
+    assert "is damaged (" in sentence_of(tmp_path / "r")
+    (tmp_path / "r" / "config.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"r is not a run: it has no config\.json"):
+        Run.open(tmp_path / "r")
+
+
+@pytest.mark.parametrize("labels", [[0], [], [2, 2], 3, None, [2.0]])
+def test_labels_of_a_damaged_config(finished, tmp_path, labels):
+    shutil.copytree(finished["conditional"], tmp_path / "r")
+    good = config_of(tmp_path / "r")
+    (tmp_path / "r" / "config.json").write_text(json.dumps(good | {"shapes": good["shapes"] | {"labels": labels}}))
+    assert "is damaged (" in sentence_of(tmp_path / "r")
+
+
+def test_another_number_of_classes_does_not_fit_the_checkpoint(finished, tmp_path):
+    shutil.copytree(finished["conditional"], tmp_path / "r")
+    good = config_of(tmp_path / "r")
+    (tmp_path / "r" / "config.json").write_text(json.dumps(good | {"shapes": good["shapes"] | {"labels": [4]}}))
+    with pytest.raises(ValueError, match=r"checkpoint\.safetensors does not fit this run"):
+        Run.open(tmp_path / "r")
+
+
+@pytest.mark.parametrize("width", [10**12, 10**30])
+def test_a_network_that_fits_into_no_memory(finished, tmp_path, width):
+    shutil.copytree(finished["conditional"], tmp_path / "r")
+    good = config_of(tmp_path / "r")
+    (tmp_path / "r" / "config.json").write_text(json.dumps(good | {"settings": good["settings"] | {"width": width}}))
+    assert "is damaged (" in sentence_of(tmp_path / "r")
+
+
+def test_a_run_of_the_old_format_gets_its_own_sentence(tmp_path):
+    (tmp_path / "r").mkdir()
+    old = {
+        "model": "dcgan",
+        "data": "mnist",
+        "size": None,
+        "loss": "hinge",
+        "epochs": 2,
+        "seed": 0,
+        "shape": [1, 28, 28],
+    }
+    (tmp_path / "r" / "config.json").write_text(json.dumps(old))
+    with pytest.raises(
+        ValueError, match=r"r was made by an older minigan, whose runs had another format: train it again"
+    ):
+        Run.open(tmp_path / "r")
+
+
+# --- tables ----------------------------------------------------------------------------------------------------
+
+
+@every_case
+def test_the_tables_show_every_network_and_change_nothing(tmp_path, name, kind):
+    run, arrays = create(tmp_path / "r", name, kind)
+    rng_before, before = np.random.get_state()[1].tobytes(), all_bytes(run.gan)
+    modules = [m for network in run.gan.networks().values() for m in network.modules()]
+    marks = [dict(vars(m)) for m in modules]
+    tables = run.tables(arrays)
+    assert all_bytes(run.gan) == before and [dict(vars(m)) for m in modules] == marks and run.gan.steps == 0
+    assert np.random.get_state()[1].tobytes() == rng_before and run.tables(arrays) == tables
+    for network, value in run.gan.networks().items():
+        if network == "average":
+            assert "average" not in tables
+            continue
+        (block,) = [part for part in tables.split("\n\n") if part.startswith(network + "\n")] or [tables]
+        total = sum(p.size for p in value.parameters())
+        assert f"\n{network}\n" in "\n" + tables and f"{total:,}" in block
+    leaves = [m for network, value in run.gan.networks().items() if network != "average" for m in leaves_of(value)]
+    assert tables.count("(N, ") >= len(leaves)
+    sample = next(iter(arrays.values()))
+    assert str(("N", *sample.shape[1:])).replace("'", "") in tables  # what G makes
+    trained = [{k: v.item() for k, v in run.gan.step(np.random.default_rng(0), **batch_of(run, arrays)).items()}]
+    fresh, _ = create(tmp_path / "f", name, kind)
+    assert trained == [
+        {k: v.item() for k, v in fresh.gan.step(np.random.default_rng(0), **batch_of(run, arrays)).items()}
+    ]
+
+
+def leaves_of(network):
+    return [module for module in network.modules() if not module.children()]
+
+
+def batch_of(run, arrays):
+    return {name: array[: run.gan.samples_per_step] for name, array in arrays.items()}
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 24])
+@pytest.mark.parametrize("critic_steps", [1, 3, 24])
+def test_tables_need_few_samples(tmp_path, batch_size, critic_steps):
+    if batch_size * critic_steps > 24:
+        return
+    run, arrays = create(tmp_path / "r", "wgan", "points", batch_size=batch_size, critic_steps=critic_steps)
+    assert "Linear(128, 1)" in run.tables(arrays)
+
+
+# --- going on --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["gan", "conditional", "wgan_gp"])
+def test_a_run_that_is_opened_in_the_middle_ends_with_the_same_bytes(finished, tmp_path, monkeypatch, name):
+    kind = "points" if name == "wgan_gp" else "images 8x8"
+    run, arrays = create(tmp_path / "r", name, kind)
+    total = run.gan.epochs * (24 // run.gan.samples_per_step)
+
+    for stop in range(1, total):
+
+        def stop_at(gan, path, stop=stop, save=GAN.save):
+            if gan.steps == stop and stop % 2:
+                raise StopIteration  # the figures are written, the checkpoint is not
+            save(gan, path)
+            if gan.steps == stop:
+                raise StopIteration
+
+        with monkeypatch.context() as patch:
+            patch.setattr(GAN, "save", stop_at)
+            with pytest.raises(StopIteration):
+                Run.open(tmp_path / "r").train(arrays)
+    assert Run.open(tmp_path / "r").train(arrays)
+    assert contents(tmp_path / "r") == contents(finished[name])
+
+
+def test_to_train_longer(finished, tmp_path):
+    """Weights and figures are those of a run that had so many epochs from the beginning; it drew other frames."""
+    shutil.copytree(finished["gan"], tmp_path / "r")
+    straight, arrays = create(tmp_path / "straight", epochs=5)
+    straight.train(arrays)
+    run = Run.open(tmp_path / "r")
+    run.train_longer(5)
+    assert Run.open(tmp_path / "r").gan.epochs == 5  # it is written down at once
+    run.train(arrays)
+    longer, whole = contents(tmp_path / "r"), contents(tmp_path / "straight")
+    same = ["checkpoint.safetensors", "config.json", "metrics.jsonl", "losses.png", "samples.png"]
+    for name in [*same, *(f"epochs/epoch_00{k}.png" for k in range(1, 6))]:
+        assert longer[name] == whole[name], name
+    for frame in set(longer) & set(whole):
+        assert frame == "training.gif" or longer[frame] == whole[frame]
+
+
+@pytest.mark.parametrize("epochs", [0, -1, 1, 2])
+def test_not_longer(finished, tmp_path, epochs):
+    shutil.copytree(finished["gan"], tmp_path / "r")
+    before = contents(tmp_path / "r")
+    with pytest.raises(ValueError, match=r"give a larger number|epochs must be a whole number of at least 1"):
+        Run.open(tmp_path / "r").train_longer(epochs)
+    assert contents(tmp_path / "r") == before
+
+
+def test_other_data_are_refused(finished, tmp_path):
+    run, arrays = Run.open(finished["gan"]), arrays_for("gan", tiny_data("images 8x8"))
+    run.check_data(arrays)
+    changed = arrays["samples"].copy()
+    changed[7, 0, 2, 1] = np.nextafter(changed[7, 0, 2, 1], np.float32(9))  # a single bit
+    with pytest.raises(ValueError, match=f"the values of the data {DATA} have changed since this run began"):
+        run.check_data({"samples": changed})
+    for other in (arrays["samples"][:-1], np.zeros((24, 3), np.float32), np.zeros((24, 1, 8, 9), np.float32)):
+        with pytest.raises(ValueError, match=f"the data {DATA} have changed since this run began: 24 samples of"):
+            run.check_data({"samples": other})
+    before = contents(finished["gan"])
+    with pytest.raises(ValueError, match="have changed"):
+        run.train({"samples": changed})
+    assert contents(finished["gan"]) == before
+
+
+def test_a_label_that_changed_is_noticed(finished):
+    run, arrays = Run.open(finished["conditional"]), arrays_for("conditional", tiny_data("images 8x8"))
+    labels = arrays["labels"].copy()
+    labels[3] = (labels[3] + 1) % 3
+    with pytest.raises(ValueError, match=r"the values of the data .* have changed"):
+        run.check_data(arrays | {"labels": labels})
+
+
+def test_toys_are_drawn_anew_and_have_no_checksum(tmp_path):
+    run, arrays = create(tmp_path / "r", data=next(iter(TOYS)))
+    assert run.config.checksum is None
+    run.check_data({"samples": arrays["samples"] + 1e-7})
+
+
+# --- figures and frames ----------------------------------------------------------------------------------------
+
+
+def test_figures_of_any_name(finished, tmp_path, monkeypatch):
+    """Some of which are missing in some lines, as where a paper's step has two kinds of steps."""
+    step = GANS["gan"].step
+
+    def with_more(gan, rng, samples):
+        figures = step(gan, rng, samples)
+        if gan.steps % 3 == 0:
+            figures |= {"now and then": figures["d_loss"] * 2, "odd_loss": figures["g_loss"]}
+        if gan.steps == 5:
+            figures = {"alone": figures["d_loss"]}
+        return figures
+
+    monkeypatch.setattr(GANS["gan"], "step", with_more)
+    monkeypatch.setattr(GANS["gan"], "needs", classmethod(lambda gan: ["samples"]))
+    run, arrays = create(tmp_path / "r")
+    assert run.train(arrays)
+    lines = [json.loads(line) for line in (tmp_path / "r" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(1, 13))
+    assert ["now and then" in line for line in lines] == [k % 3 == 0 for k in range(12)]
+    assert set(lines[5]) == {"step", "alone"}
+    assert Image.open(tmp_path / "r" / "losses.png").size == (800, 600)
+    before = contents(tmp_path / "r")
+    assert Run.open(tmp_path / "r").train(arrays)
+    assert contents(tmp_path / "r") == before
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{", "[]\n", "5\n", '{"stop": 3}\n', '{"step": 3}\n', '{"step": 1.5, "a": 1}\n', '{"step": "1", "a": 1}\n', "{}\n"]
+    + [json.dumps({"step": 1, "g_loss": value}) for value in ("1", None, [1], 10**400, np.nan, {})],
+)
+def test_damaged_figures(finished, tmp_path, text):
+    shutil.copytree(finished["gan"], tmp_path / "r")
+    (tmp_path / "r" / "metrics.jsonl").write_text(text)
+    with pytest.raises(ValueError, match=r"metrics\.jsonl is damaged \(.*\): empty it to go on without its figures"):
+        Run.open(tmp_path / "r").train(arrays_for("gan", tiny_data("images 8x8")))
+
+
+def test_the_tiny_settings_are_settings():
+    assert set(TINY) <= {setting for name in GANS for setting in default_settings(name)} and KINDS
