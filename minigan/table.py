@@ -63,7 +63,7 @@ def swappable(function: Function) -> Function:
 
 
 def fast(function: Function) -> Callable[[Function], Function]:
-    """`@fast(ops.tanh)` enters a fast version of it, which calls `plain_version(ops.tanh)` where it has nothing to offer."""
+    """`@fast(ops.tanh)` enters a fast version of it, which calls `plain_version(ops.tanh)` where it gains nothing."""
     name = function.__qualname__
 
     def enter_fast(version: Function) -> Function:

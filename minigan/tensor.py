@@ -146,7 +146,7 @@ def record(data: Any, *parents: tuple[Any, Derivative], casts: bool = False) -> 
     """The result of an operation: its value and, side by side, one (operand, derivative) per operand.
 
     Operands that are None, plain numbers or arrays, or that need no gradient, are dropped from the record.
-    Raises TypeError where float32 met float64, for nothing is upcast silently.
+    Raises TypeError where float32 met float64, since nothing is upcast silently.
     """
     if isinstance(data, Tensor):
         raise TypeError("record takes the value as an array: compute it with x.data")

@@ -29,7 +29,7 @@ class Convolution(Module):
             setattr(self, key, numbers[0] if len(set(numbers)) == 1 else numbers)
 
     def _weights(self, shape: tuple[int, int], fan_in: int, bias: bool, rng: np.random.Generator | None) -> None:
-        """The weight (*shape, *K), and the bias. The weight lies in memory channels last, which `fast/conv.py` wants."""
+        """The weight (*shape, *K) and the bias. The weight lies channels last in memory, as `fast/conv.py` wants it."""
         kernel = per_axis("kernel_size", self.kernel_size, self.axes, 1)
         weight = init.he_normal((*shape, *kernel), init.generator(rng), max(1, fan_in))
         self.weight = Parameter(np.moveaxis(np.ascontiguousarray(np.moveaxis(weight, 1, -1)), -1, 1))
@@ -63,7 +63,10 @@ class _Conv(Convolution):
         self._weights((out_channels, in_channels), fan_in, bias, rng)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, in_channels, *size) -> (N, out_channels, *out), out = (size + 2 padding - dilation (K - 1) - 1) // stride + 1."""
+        """(N, in_channels, *size) -> (N, out_channels, *out).
+
+        out = (size + 2 padding - dilation (K - 1) - 1) // stride + 1
+        """
         self._check(x)
         return ops.conv(x, self.weight, self.bias, self.stride, self.padding, self.dilation)
 
@@ -103,12 +106,15 @@ class _ConvTranspose(Convolution):
     ) -> None:
         steps = {"kernel_size": kernel_size, "stride": stride, "padding": padding, "output_padding": output_padding}
         self._settings(in_channels, out_channels, **steps)
-        # A kernel of size K at stride s covers each output place K / s times along each axis: so many terms per channel.
+        # A kernel of size K at stride s covers each output place K / s times along each axis: so many terms a channel.
         kernel, stride = (math.prod(per_axis("", n, self.axes, 1)) for n in (self.kernel_size, self.stride))
         self._weights((in_channels, out_channels), in_channels * kernel // stride, bias, rng)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, in_channels, *size) -> (N, out_channels, *out), out = (size - 1) stride - 2 padding + K + output_padding."""
+        """(N, in_channels, *size) -> (N, out_channels, *out).
+
+        out = (size - 1) stride - 2 padding + K + output_padding
+        """
         self._check(x)
         return ops.conv_transpose(x, self.weight, self.bias, self.stride, self.padding, self.output_padding)
 

@@ -1,19 +1,20 @@
 """Convolution and transposed convolution, for 1, 2 or 3 spatial axes: sounds, images, volumes.
 
-Everywhere below, i, j, k, u and the sizes K and O stand for one index (or size) per spatial axis; s is the stride, p the
-padding, d the dilation. Kernel place k of output place i meets the input at u = s i + d k - p, and the input is 0 outside.
+Everywhere below, i, k, u and the size K stand for one index (or size) per spatial axis; s is the stride, p the padding,
+d the dilation. Kernel place k of output place i meets the input at u = s i + d k - p, and the input is 0 outside.
 
     conv             y[n,o,i] = b[o] + sum over c and k of  x[n, c, s i + d k - p]  w[o,c,k]
 
-Three operations form a triangle: the derivatives of each are the other two (g is the gradient of the result on the left).
+Three operations form a triangle: the derivatives of each are the other two (g is the gradient of what is on the left).
 
     y = conv(x, w)             to x: conv_transpose(g, w)    to w: conv_weight(x, g)
     x = conv_transpose(y, w)   to y: conv(g, w)              to w: conv_weight(g, y)
     w = conv_weight(x, y)      to x: conv_transpose(y, g)    to y: conv(x, g)
 
-They are recorded operations too, so a gradient can be differentiated again, as often as you like. Under each stands the sum
-itself, on arrays, in its simplest form: for one place k of the kernel, all outputs meet the padded input in one strided
-slice, so that a small product does them all. `fast/conv.py` has the same sums, quicker, with all patches in one matrix.
+They are recorded operations too, so a gradient can be differentiated again, as often as you like. Under each stands the
+sum itself, on arrays, in its simplest form: for one place k of the kernel, all outputs meet the padded input in one
+strided slice, so that a small product does them all. `fast/conv.py` has the same sums, quicker, with all patches in one
+matrix.
 
 Shapes, argument names and their order follow PyTorch. For the sizes see Dumoulin and Visin (2016).
 """
@@ -72,9 +73,9 @@ def conv_transpose(
 ) -> Tensor:
     """The input gradient of `conv` as a layer of its own: every pixel stamps its kernel on the output.
 
-    x (N, C, *size), weight (C, O, *K), bias (O,)  ->  (N, O, *out), out = (size - 1) s - 2p + d (K - 1) + 1 + output_padding.
-    With a stride s, `conv` maps s sizes of inputs to the same output, for // rounds down: output_padding, from 0 to s - 1,
-    chooses which of them `out` is.
+    x (N, C, *size), weight (C, O, *K), bias (O,)  ->  (N, O, *out)
+    out = (size - 1) s - 2p + d (K - 1) + 1 + output_padding. With a stride s, `conv` maps s sizes of inputs to the same
+    output, as // rounds down: output_padding, from 0 to s - 1, chooses which of them `out` is.
     """
     check_operands(x, weight, bias, inputs=0)
     grid = Grid.of_transpose(x.shape[2:], weight.shape[2:], stride, padding, output_padding, dilation)
