@@ -550,10 +550,10 @@ def test_operators_with_plain_numbers_and_arrays_keep_the_dtype(symbol, other, d
     plain = np.asarray(other, np.float64)
     with np.errstate(divide="ignore"):
         pairs = [(operator(x, other), operator(array, plain)), (operator(other, x), operator(plain, array))]
-    for y, expected in pairs:
-        assert isinstance(y, Tensor) and y.dtype == dtype
+        gradients = [grad(y, x, Tensor(np.ones(2, dtype)))[0] for y, _ in pairs]
+    for (y, expected), g in zip(pairs, gradients, strict=True):
+        assert isinstance(y, Tensor) and y.dtype == g.dtype == dtype
         np.testing.assert_allclose(y.numpy(), expected, rtol=1e-6)
-        assert grad(y, x, Tensor(np.ones(2, dtype)))[0].dtype == dtype
 
 
 @BOTH
