@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from minigan import backend
 from minigan.nn.summary import summary
 from minigan.tensor import Tensor
 
@@ -171,11 +170,6 @@ def load_arrays(targets: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
             raise ValueError(
                 f"these weights are of another model: {name} has shape {arrays[name].shape}, not {target.shape}"
             )
-    ready = {
-        name: np.asarray(arrays[name], target.dtype)
-        if isinstance(target, np.ndarray)
-        else backend.asarray(arrays[name], target.dtype)
-        for name, target in targets.items()
-    }
+    ready = {name: np.asarray(arrays[name], target.dtype, like=target) for name, target in targets.items()}
     for name, target in targets.items():
         target[...] = ready[name]
