@@ -720,7 +720,10 @@ BAD = {
     "batch_norm": (lambda: ops.batch_norm(tensor(4, 3), tensor(2), tensor(2)), "(4, 3)", "(2,)"),
     "batch_norm, the bias": (lambda: ops.batch_norm(tensor(4, 3), tensor(3), tensor(2)), "(4, 3)", "(2,)"),
     "batch_norm, 1 axis": (lambda: ops.batch_norm(tensor(3), tensor(3), tensor(3)), "(3,)"),
-    "batch_norm, 6 axes": (lambda: ops.batch_norm(tensor(4, 3, 1, 1, 1, 1), tensor(3), tensor(3)), "(4, 3, 1, 1, 1, 1)"),
+    "batch_norm, 6 axes": (
+        lambda: ops.batch_norm(tensor(4, 3, 1, 1, 1, 1), tensor(3), tensor(3)),
+        "(4, 3, 1, 1, 1, 1)",
+    ),
     "batch_norm, one number": (lambda: ops.batch_norm(tensor(1, 3), tensor(3), tensor(3)), "(1, 3)"),
 }
 
