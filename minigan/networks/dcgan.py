@@ -38,10 +38,8 @@ def dcgan_generator(
     check_integer("width", width, 1)
     sizes = sizes_of(image_shape)[::-1]  # from the smallest map to the image
     channels = width * 2 ** (len(sizes) - 2)
-    layers = [
-        Linear(
-            noise_dim, channels * sizes[0][0] * sizes[0][1], bias=False, rng=rng
-        ),  # batch norm's bias does the shifting
+    layers = [  # no bias before a batch norm, whose own does the shifting
+        Linear(noise_dim, channels * sizes[0][0] * sizes[0][1], bias=False, rng=rng),
         Reshape(channels, *sizes[0]),
         BatchNorm2d(channels),
         ReLU(),
