@@ -169,7 +169,8 @@ def _gans(options: argparse.Namespace) -> int:
     for name, gan in GANS.items():
         paper = about(gan)
         print(f"{name:<13}{paper.paper}; takes {_data_of(paper.needs)}")
-        print(textwrap.indent(textwrap.fill(paper.new + ".", 79 - 13), " " * 13))
+        stop = "" if paper.new.endswith('"') else "."
+        print(textwrap.indent(textwrap.fill(paper.new + stop, 79 - 13), " " * 13))
     print("\nSettings of one: minigan train NAME --help")
     return 0
 

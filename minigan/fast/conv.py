@@ -1,4 +1,4 @@
-"""The sums of convolution through patches: all patches of an input in one matrix, so that one product does it all.
+"""The sums of convolution through patches: all of them in one matrix, so that one large product does it all.
 
 A convolution layer is a dense layer that is applied to every patch. `patches` copies every patch into a row of a
 matrix, and `add_patches` adds such rows back to the places that they came from. Then `correlate` is patches, then a

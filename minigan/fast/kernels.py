@@ -12,6 +12,9 @@ import numpy as np
 from minigan.backend import elementwise_kernel, sum_kernel
 from minigan.ops.conv import Grid
 
+# Of a convolution: strides, paddings, sizes of output, kernel and image, channels.
+SETTINGS = ", ".join(f"int64 {name}" for name in ("s", "t", "p", "q", "oh", "ow", "kh", "kw", "h", "w", "c"))
+
 
 def leaky_relu(x: Any, slope: float) -> Any:
     """`np.maximum(x, slope * x)`."""
@@ -117,8 +120,7 @@ def patches(images: Any, kernel: tuple[int, ...], grid: Grid) -> Any:
     """`patches` of `fast/conv.py` for (N, H, W, C) and dilation 1: every patch as a row, (N OH OW, KH KW C)."""
     n, h, w, c = images.shape
     copy = elementwise_kernel(
-        "raw T images, int64 s, int64 t, int64 p, int64 q, int64 oh, int64 ow, int64 kh, int64 kw, "
-        "int64 h, int64 w, int64 c",
+        f"raw T images, {SETTINGS}",
         "T patch",
         """
         long long channel = i % c, l = i / c % kw, k = i / c / kw % kh;
@@ -141,8 +143,7 @@ def add_patches(patches: Any, bias: Any, grid: Grid) -> Any:
     """
     n, oh, ow, kh, kw, c = patches.shape
     gather = elementwise_kernel(
-        "raw T patches, T bias, int64 s, int64 t, int64 p, int64 q, int64 oh, int64 ow, int64 kh, int64 kw, "
-        "int64 h, int64 w, int64 c",
+        f"raw T patches, T bias, {SETTINGS}",
         "T image",
         """
         long long channel = i % c, v = i / c % w + q, u = i / c / w % h + p, number = i / c / w / h;

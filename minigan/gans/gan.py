@@ -21,9 +21,8 @@ class OriginalGAN(GAN):
 
         V = E[ln D(x)] + E[ln(1 - D(G(z)))]
 
-    The paper already trains G otherwise, to make E[ln D(G(z))] large: `non_saturating`, see `losses.py`. Here the
-    optimizer is Adam, and samples come from an average of G's weights (Yazici et al., 2019); both are later than the
-    paper.
+    The paper already trains G otherwise, to make E[ln D(G(z))] large: `non_saturating`, see `losses.py`. Later than the
+    paper are the optimizer, Adam, and the average of G's weights, from which samples come (Yazici et al., 2019).
 
     loss        the game: non_saturating, minimax, least_squares (LSGAN) or hinge
     lr_g        learning rate of the generator

@@ -14,7 +14,7 @@ from minigan.tensor import Tensor
 
 
 class WGAN(GAN):
-    """A critic of bounded slope measures how far the fakes are from the data (Arjovsky et al., 2017).
+    """A critic of bounded slope measures the earth mover's distance of fakes and data (Arjovsky et al., 2017).
 
     Among all functions f whose slope is at most 1, the largest value of  E[f(x)] - E[f(G(z))]  is this distance, the
     earth mover's. The critic D stands for f: it is trained several times for each step of G, and after each of its

@@ -78,7 +78,7 @@ def dcgan_discriminator(
 def sizes_of(image_shape: tuple[int, int, int]) -> list[tuple[int, int]]:
     """The sizes of the maps from the image down, each half of the one before, until the shorter side is 4 to 7 pixels.
 
-    28x28 -> 14x14 -> 7x7. Of an odd side, half is rounded down. Raises ValueError unless both sides have 8 to 128.
+    28x28 -> 14x14 -> 7x7. Half of an odd side is rounded down. Raises ValueError for what is no image of such a size.
     """
     if len(image_shape) != 3 or not all(SMALLEST <= side <= LARGEST for side in image_shape[1:]):
         raise ValueError(

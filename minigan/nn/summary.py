@@ -27,7 +27,7 @@ def summary(network: Any, input_shape: tuple[int, ...]) -> str:
 
 @contextmanager
 def watched(network: Any) -> Iterator[Rows]:
-    """Inside the `with`, the first call of each layer adds a row: the layer, its output's shape, its parameters."""
+    """Inside the `with`, the first call of each layer adds its row: the layer, its output's shape, its parameters."""
     rows: Rows = []
     seen: set[int] = set()
 

@@ -1,22 +1,21 @@
-"""Convolution and transposed convolution, for 1, 2 or 3 spatial axes: sounds, images, volumes.
+"""Convolution and transposed convolution along 1, 2 or 3 spatial axes: of sounds, images, volumes.
 
-Everywhere below, i, k, u and the size K stand for one index (or size) per spatial axis; s is the stride, p the padding,
-d the dilation. Kernel place k of output place i meets the input at u = s i + d k - p, and the input is 0 outside.
+Below, i, k, u and the sizes K stand for one number per spatial axis; s is the stride, p the padding, d the dilation.
+Place k of the kernel, for output i, meets the input at u = s i + d k - p; outside, the input is 0.
 
-    conv             y[n,o,i] = b[o] + sum over c and k of  x[n, c, s i + d k - p]  w[o,c,k]
+    y = conv(x, w)       y[n,o,i] = b[o] + sum over c and k of  x[n, c, s i + d k - p]  w[o,c,k]
 
-Three operations form a triangle: the derivatives of each are the other two (g is the gradient of what is on the left).
+Three operations form a triangle: the derivatives of each are the other two (g is the gradient of the left side).
 
     y = conv(x, w)             to x: conv_transpose(g, w)    to w: conv_weight(x, g)
     x = conv_transpose(y, w)   to y: conv(g, w)              to w: conv_weight(g, y)
     w = conv_weight(x, y)      to x: conv_transpose(y, g)    to y: conv(x, g)
 
-They are recorded operations too, so a gradient can be differentiated again, as often as you like. Under each stands the
-sum itself, on arrays, in its simplest form: for one place k of the kernel, all outputs meet the padded input in one
-strided slice, so that a small product does them all. `fast/conv.py` has the same sums, quicker, with all patches in one
-matrix.
+They are recorded operations too, so a gradient can be differentiated again, as often as you like. Under each stands
+its sum, on arrays, in the simplest form: for one place k of the kernel, all outputs meet the padded input in one
+strided slice, and one small product does them all. `fast/conv.py` has the same sums, quicker, from a matrix of patches.
 
-Shapes, argument names and their order follow PyTorch. For the sizes see Dumoulin and Visin (2016).
+Argument names and their order follow PyTorch. For the sizes see Dumoulin and Visin (2016).
 """
 
 from collections.abc import Iterator, Sequence
@@ -73,9 +72,9 @@ def conv_transpose(
 ) -> Tensor:
     """The input gradient of `conv` as a layer of its own: every pixel stamps its kernel on the output.
 
-    x (N, C, *size), weight (C, O, *K), bias (O,)  ->  (N, O, *out)
-    out = (size - 1) s - 2p + d (K - 1) + 1 + output_padding. With a stride s, `conv` maps s sizes of inputs to the same
-    output, as // rounds down: output_padding, from 0 to s - 1, chooses which of them `out` is.
+    x (N, C, *size), weight (C, O, *K), bias (O,)  ->  (N, O, *out), where
+    out = (size - 1) s - 2p + d (K - 1) + 1 + output_padding. With a stride s, `conv` maps s sizes of inputs to one of
+    outputs, since // rounds down: output_padding, from 0 to s - 1, chooses which of them `out` is.
     """
     check_operands(x, weight, bias, inputs=0)
     grid = Grid.of_transpose(x.shape[2:], weight.shape[2:], stride, padding, output_padding, dilation)
@@ -182,26 +181,19 @@ class Grid:
         self.inside = tuple([slice(p, p + n) for p, n in zip(self.padding, self.size, strict=True)])  # without padding
 
     @classmethod
-    def of_transpose(
-        cls,
-        out: Sequence[int],
-        kernel: Sequence[int],
-        stride: Steps,
-        padding: Steps,
-        output_padding: Steps,
-        dilation: Steps,
-    ) -> "Grid":
-        """The grid of the `conv` that gives `out` places: its input is what the transposed convolution makes."""
-        axes = len(out)
-        s, p, d = per_axis("stride", stride, axes, 1), per_axis("padding", padding, axes, 0), dilation
-        extra, d = per_axis("output_padding", output_padding, axes, 0), per_axis("dilation", d, axes, 1)
+    def of_transpose(cls, out: Sequence[int], kernel: Sequence[int], *steps: Steps) -> "Grid":
+        """The grid of the `conv` that gives `out`: its input is what the transposed convolution makes.
+
+        `steps` are stride, padding, output_padding and dilation.
+        """
+        names = (("stride", 1), ("padding", 0), ("output_padding", 0), ("dilation", 1))
+        settings = zip(names, steps, strict=True)
+        s, p, extra, d = (per_axis(name, value, len(out), least) for (name, least), value in settings)
         if any(e >= t for e, t in zip(extra, s, strict=True)):
-            raise ShapeError(
-                f"output_padding {output_padding} must be from 0 to stride - 1, and the stride is {stride}"
-            )
-        size = [(out[i] - 1) * s[i] - 2 * p[i] + d[i] * (kernel[i] - 1) + 1 + extra[i] for i in range(axes)]
+            raise ShapeError(f"output_padding {steps[2]} must be from 0 to stride - 1, and the stride is {steps[0]}")
+        size = [(n - 1) * s[i] - 2 * p[i] + d[i] * (kernel[i] - 1) + 1 + extra[i] for i, n in enumerate(out)]
         if min(size) < 1:
-            raise ShapeError(f"padding {padding} leaves no output")
+            raise ShapeError(f"padding {steps[1]} leaves no output")
         return cls(size, kernel, s, p, d)
 
     def places(self) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
@@ -232,8 +224,8 @@ def check_operands(x: Tensor, weight: Tensor, bias: Tensor | None, inputs: int) 
     """Raise a ShapeError unless x (N, C, *size), weight and bias fit; `inputs` is the weight's axis of C."""
     if not 3 <= x.ndim <= 5 or weight.ndim != x.ndim:
         raise ShapeError(
-            f"x must be (N, C, *size) with 1 to 3 spatial axes, and the weight have as many axes, "
-            f"not {x.shape} and {weight.shape}"
+            f"x must be (N, C, *size) with 1 to 3 spatial axes, and the weight have as many axes, not {x.shape} and "
+            f"{weight.shape}"
         )
     channels, outputs = weight.shape[inputs], weight.shape[1 - inputs]
     if x.shape[1] != channels:

@@ -14,8 +14,8 @@ def batch_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> tu
 
         x_hat = (x - mu) / sigma,   mu = mean x,   sigma = sqrt(mean (x - mu)^2 + eps),   y = weight x_hat + bias
 
-    x (N, C) or (N, C, *size), weight and bias (C,). A mean is over the M numbers of a channel, of all samples and
-    places. Returns y and, for running statistics, the arrays mu (C,) and mean (x - mu)^2 (C,).
+    x (N, C) or (N, C, *size), weight and bias (C,). A mean is over the M numbers of a channel: all samples and places.
+    Returns y and, for running statistics, the arrays mu (C,) and mean (x - mu)^2 (C,).
 
     The derivative: let h = weight g, the gradient at x_hat. Moving x_i moves x_hat_i directly, and every x_hat_j
     through mu and through sigma. As d mu / d x_i = 1/M and d sigma / d x_i = x_hat_i / M, the paths add up to
