@@ -250,6 +250,9 @@ def test_the_labels_of_ones_own_images(capsys, tmp_path, kind):
     np.testing.assert_array_equal(two["images"][2], every["images"][2])
     assert not np.array_equal(two["images"][0], every["images"][0])
     assert main(["train", "--resume", str(run), "--epochs", "2"]) == 0
+    capsys.readouterr()
+    assert main(["train", "dcgan", "--data", str(path), *words, "--output", str(tmp_path / "dcgan")]) == 0
+    assert "classes:" not in capsys.readouterr().out  # it does not hear of them
 
 
 @pytest.mark.parametrize("shape", [(20, 20), (48, 48), (28, 20), (20, 28, 3), (9, 31)])
@@ -404,12 +407,16 @@ def test_ctrl_c_saves_and_resume_ends_with_the_same_bytes(data, tmp_path):
 
 
 def test_a_second_ctrl_c_says_how_to_go_on_and_leaves_whole_files(capsys, data, tmp_path, monkeypatch):
-    save = Run.save
+    save, presses = Run.save, []
+
+    def press(number):
+        presses.append(number)
+        signal.raise_signal(signal.SIGINT)
 
     def save_with_ctrl_c_twice(run):
         if run.gan.steps == 12:
             signal.raise_signal(signal.SIGINT)  # once: it would stop after this step
-            monkeypatch.setattr(os, "fsync", lambda number: signal.raise_signal(signal.SIGINT))
+            monkeypatch.setattr(os, "fsync", press)
         save(run)
 
     monkeypatch.setattr(Run, "save", save_with_ctrl_c_twice)
@@ -418,6 +425,7 @@ def test_a_second_ctrl_c_says_how_to_go_on_and_leaves_whole_files(capsys, data, 
         assert main(["train", *options(data), "--output", str(tmp_path / "r")]) == 130
     finally:
         signal.signal(signal.SIGINT, before)
+    assert len(presses) == 1, "the second one must stop it at once"
     last = capsys.readouterr().err.splitlines()[-1]
     assert last == f"minigan: stopped; go on with: minigan train --resume {tmp_path / 'r'}"
     assert not list(tmp_path.rglob("*.part"))
