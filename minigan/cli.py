@@ -63,10 +63,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _with_gan(arguments: list[str]) -> list[str]:
-    """`minigan train --data ...` is `minigan train conditional --data ...`."""
-    if arguments[:1] == ["train"] and (len(arguments) == 1 or arguments[1].startswith("-")):
-        return ["train", DEFAULT, *arguments[1:]]
-    return arguments
+    """`train --data x` is `train conditional --data x`, and `train --data x gan` is `train gan --data x`."""
+    if arguments[:1] != ["train"] or not all(word.startswith("-") for word in arguments[1:2]):
+        return arguments
+    for place, (before, word) in enumerate(itertools.pairwise(arguments)):
+        if word in GANS and (not before.startswith("-") or "=" in before):  # not an option's value
+            return ["train", word, *arguments[1 : place + 1], *arguments[place + 2 :]]
+    return ["train", DEFAULT, *arguments[1:]]
 
 
 def _notes(error: BaseException) -> str:

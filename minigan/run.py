@@ -115,13 +115,25 @@ class Run:
         config.checksum = run.checksum_of(arrays)
         if not folder.parent.exists():  # a file in its place gets a better sentence below
             folder.parent.mkdir(parents=True, exist_ok=True)
-        # Made in a folder that no other process knows, the run takes its name when complete, even if we are killed.
+        try:
+            run._begin(arrays)
+        except OSError as error:
+            error.filename = str(folder)  # and not that of a folder that is gone
+            raise
+        return cls.open(folder)
+
+    def _begin(self, arrays: Arrays) -> None:
+        """Write the run before its first step.
+
+        Made in a folder that no other process knows, it takes its name when complete, even if we are killed.
+        """
+        folder = self.folder
         with TemporaryDirectory(".part", folder.name + ".", folder.parent) as private:
-            run.folder = unfinished = Path(private) / "run"
+            self.folder = unfinished = Path(private) / "run"
             unfinished.mkdir()
-            run.write_config()
-            run.write_picture("frames/0000000.png", arrays)
-            run.save()
+            self.write_config()
+            self.write_picture("frames/0000000.png", arrays)
+            self.save()
             try:
                 if folder.exists():
                     folder.rmdir()  # it is empty
@@ -129,7 +141,6 @@ class Run:
             except OSError:
                 _check_free(folder)  # another process was faster
                 raise
-        return cls.open(folder)
 
     @classmethod
     def open(cls, folder: Path) -> "Run":

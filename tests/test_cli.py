@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from minigan.checkpoint import load_checkpoint
-from minigan.cli import main
+from minigan.cli import _with_gan, main
 from minigan.gan import GAN
 from minigan.gans import GANS
 from minigan.gans.about import about
@@ -157,6 +157,26 @@ def test_gans_lists_the_papers(capsys):
         assert " ".join(about(gan).new.split()) in " ".join(out.split())
     assert "conditional  Mirza and Osindero, 2014; takes images and labels" in out
     assert '?".' not in out and "minigan train NAME --help" in out
+
+
+@pytest.mark.parametrize(
+    ("typed", "name", "rest"),
+    [
+        ("", "conditional", ""),
+        ("--seed 3", "conditional", "--seed 3"),
+        ("wgan --seed 3", "wgan", "--seed 3"),
+        ("--seed 3 wgan", "wgan", "--seed 3"),
+        ("--seed=3 gan --size 8", "gan", "--seed=3 --size 8"),
+        ("--data gan", "conditional", "--data gan"),  # a folder of this name
+        ("--data gan gan", "gan", "--data gan"),
+        ("--betas 0 0.9 wgan_gp", "wgan_gp", "--betas 0 0.9"),
+        ("--resume gan", "conditional", "--resume gan"),
+        ("nonsense --data gan", "nonsense", "--data gan"),
+    ],
+)
+def test_the_name_of_the_gan_may_be_left_out_or_come_last(typed, name, rest):
+    assert _with_gan(["train", *typed.split()]) == ["train", name, *rest.split()]
+    assert _with_gan(["sample", *typed.split()]) == ["sample", *typed.split()]
 
 
 def test_same_seed_same_run(data, finished, tmp_path):
@@ -638,7 +658,8 @@ def test_what_a_killed_creation_left_is_not_used(data, finished, tmp_path):
 def test_an_output_that_cannot_be_written(capsys, data, tmp_path):
     (tmp_path / "file").write_text("mine")
     assert "exists already" in fails(capsys, "train", *options(data), "--output", tmp_path / "file")
-    assert "directory" in fails(capsys, "train", *options(data), "--output", tmp_path / "file" / "run")
+    sentence = fails(capsys, "train", *options(data), "--output", tmp_path / "file" / "run")
+    assert f"{tmp_path / 'file' / 'run'}: " in sentence and "directory" in sentence
     assert (tmp_path / "file").read_text() == "mine"
 
 
