@@ -157,6 +157,9 @@ class Run:
         if run is None:
             raise ValueError(f"{folder} was made by an older minigan, whose runs had another format: train it again")
         run.gan.load(run.checkpoint)
+        total = run.gan.epochs * _steps_per_epoch(run.gan, run.config)
+        if run.gan.steps > total:
+            raise ValueError(f"{run.checkpoint} is of step {run.gan.steps}, and this run has {total}: put back its own")
         return run
 
     def tables(self, arrays: Arrays) -> str:
@@ -240,6 +243,8 @@ class Run:
     def _read_metrics(self) -> list[dict[str, float]]:
         """The lines up to the checkpoint: a killed run may have written some more."""
         path = self.folder / "metrics.jsonl"
+        if not path.exists():
+            return []
         try:
             metrics = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
             for line in metrics:
@@ -247,7 +252,7 @@ class Run:
                 if len(line) == 1 or not all(math.isfinite(value) for value in line.values()):
                     raise ValueError(f"a line must have figures that are finite: {line}")
             return [line for line in metrics if line["step"] <= self.gan.steps]
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise ValueError(f"{path} is damaged ({error}): empty it to go on without its figures") from None
 
     def _read_frames(self) -> list[Image.Image]:

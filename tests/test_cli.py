@@ -368,6 +368,7 @@ def test_a_walk_is_a_closed_way_through_images_of_the_same_class(finished, tmp_p
         (["-n", "0"], "must be 1 or more"),
         (["-n", "-5"], "must be 1 or more"),
         (["-n", "two"], "invalid int value"),
+        (["-n", "99999999999999999999"], "must be 1 or more, and 100000 at most"),
         (["--seed", "-1"], "0 or more"),
         (["-o", "x.jpg"], "must end in .png"),
         (["-o", "x"], "must end in .png"),
