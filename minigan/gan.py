@@ -1,7 +1,7 @@
 """What every GAN shares: one step down a loss, the loop, averages and checkpoints.
 
-Each paper is a class in `gans/`: it makes its networks and optimizers, and writes its training step out in full. Whatever
-networks and optimizers it holds as attributes are found here, saved and put back.
+Each paper is a class in `gans/`: it makes its networks and optimizers, and writes its training step out in full.
+Whatever networks and optimizers it holds as attributes are found here, saved and put back.
 """
 
 import inspect
@@ -44,7 +44,7 @@ def draw_noise(n: int, noise_dim: int, rng: np.random.Generator) -> Tensor:
 
 
 def one_hot(labels: Any, classes: int) -> Tensor:
-    """Labels (n,) from 0 to classes - 1 as rows (n, classes) with a 1 at the label. Raises ValueError for other labels."""
+    """Labels (n,) from 0 to classes - 1 as rows (n, classes), 1 at the label. Raises ValueError for other labels."""
     labels = labels if hasattr(labels, "dtype") else np.asarray(labels)
     fit = labels.ndim == 1 and labels.dtype.kind in "iu"
     if fit and len(labels) and isinstance(labels, np.ndarray):  # to look at labels on a GPU would stop it
@@ -73,13 +73,13 @@ def update_average(average: Module, network: Module, decay: float) -> None:
 
 
 class GAN:
-    """A paper's class derives from this one. It writes `__init__` and `step`; the rest is here, to be changed where needed.
+    """A paper's class derives from this one, and writes `__init__` and `step`. README shows a whole one.
 
-    __init__(self, shapes, rng, *, ...)  makes networks and optimizers. shapes["images"] is the shape of one sample, and so
-                                         on; of labels, (K,) for K classes. What follows the * are the paper's settings
-    step(self, rng, images, ...)         one training step on a batch; the names of its arguments say which data it needs:
-                                         images, points, labels, ... or `samples`, for either images or points. Returns
-                                         figures, detached tensors of one number each: *_loss, and others of any name
+    __init__(self, shapes, rng, *, ...)  makes networks and optimizers. shapes["images"] is the shape of one image, and
+                                         so on; of labels, (K,) for K classes. After the * come the paper's settings
+    step(self, rng, images, ...)         one training step on a batch. Its arguments' names say which data it needs:
+                                         images, points, labels, ... or `samples`, for either images or points. It
+                                         returns figures, detached tensors of one number: *_loss, and of other names
     average                              the network that draws samples: mostly, an average of the generator's weights
     """
 
@@ -171,8 +171,8 @@ def train(gan: GAN, loader: DataLoader) -> Iterator[dict[str, float]]:
 
     Leave the loop whenever you like: a new `train` goes on from there, with the batches that come next. The random
     numbers of a step come from the loader's seed and the step only, so there is no state of theirs to save.
-    For a GPU, make the loader of arrays that are there (`backend.asarray`): then a step brings over its noise, and reads
-    back its figures. Raises DivergedError when a figure is not a finite number.
+    For a GPU, make the loader of arrays that are there (`backend.asarray`): then only noise and figures travel.
+    Raises DivergedError when a figure is not a finite number.
     """
     while gan.steps < gan.epochs * len(loader):
         epoch, done = divmod(gan.steps, len(loader))

@@ -49,7 +49,7 @@ class Optimizer:
         raise NotImplementedError
 
     def state(self) -> dict[str, Any]:
-        """The remembered arrays by name: "0.m" for the first parameter's m, and "steps" for all their numbers of steps."""
+        """The remembered arrays by name: "0.m" is the first parameter's m, and "steps" has all numbers of steps."""
         arrays = {f"{i}.{name}": array for i, memory in enumerate(self.memory) for name, array in memory.items()}
         return arrays | {"steps": self.steps}
 

@@ -170,7 +170,7 @@ class Run:
             networks = {name: network for name, network in gan.networks().items() if name != "average"}
             rows = {name: stack.enter_context(watched(network)) for name, network in networks.items()}
             gan.step(np.random.default_rng(0), **{name: array[:n] for name, array in arrays.items()})
-        return "\n".join(f"{name}\n{table(found)}" for name, found in rows.items())
+        return "\n".join(f"{name}\n{table(found, networks[name])}" for name, found in rows.items())
 
     def write_config(self) -> None:
         """Write config.json."""

@@ -43,7 +43,7 @@ def is_plain() -> bool:
 
 
 def enter(function: Function) -> str:
-    """Put the plain version into the table; returns its name, such as "tanh" or "Adam.update"."""
+    """Put a plain version into the table; returns its name, such as "tanh" or "Adam.update"."""
     name = function.__qualname__
     if name in PLAIN:
         raise ValueError(f"there are two functions {name!r} in the table: give one another name")
@@ -52,18 +52,13 @@ def enter(function: Function) -> str:
 
 
 def swappable(function: Function) -> Function:
-    """`@swappable` enters a function that is no operation; its calls run whatever stands in the table then."""
+    """`@swappable` enters a function that is no operation (for these, see `tensor.op`)."""
     name = enter(function)
-
-    @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        return mode.table[name](*args, **kwargs)
-
-    return call
+    return functools.wraps(function)(lambda *args, **kwargs: mode.table[name](*args, **kwargs))
 
 
 def fast(function: Function) -> Callable[[Function], Function]:
-    """`@fast(ops.tanh)` enters a fast version of it, which calls `plain_version(ops.tanh)` where it has nothing to offer."""
+    """`@fast(ops.tanh)` enters a fast version; it calls `plain_version(ops.tanh)` where it has nothing to offer."""
     name = function.__qualname__
 
     def enter_fast(version: Function) -> Function:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from minigan import backend, errors, table
-from minigan.errors import MixedTypesError, ShapeError
+from minigan.errors import MixedTypesError, NoGradientError, ShapeError
 
 FLOATS = (np.dtype("float32"), np.dtype("float64"))
 
@@ -95,11 +95,11 @@ class Tensor:
     def backward(self, gradient: "Tensor | None" = None, inputs: "Iterable[Tensor] | None" = None) -> None:
         """Add d(self)/d(leaf) to `leaf.grad` for every leaf of the graph, or only for `inputs`.
 
-        A leaf is a tensor made with `requires_grad=True`, such as a parameter. With `inputs`, gradients that
-        lead nowhere else are not even computed: a training step passes the parameters of the one player that it
-        trains (see `gan.minimise`). `gradient` is the upstream gradient where self is not a single number. Calling it
-        again adds again. Arrays are used as they are now: an optimizer's step between forward and backward spoils the
-        gradients. Raises ValueError where nothing can be differentiated.
+        A leaf is a tensor made with `requires_grad=True`, such as a parameter. With `inputs`, gradients that lead
+        nowhere else are not even computed: a training step gives the parameters of the player that it trains.
+        `gradient` is the upstream gradient where self is not a single number. Calling it again adds again. Arrays are
+        used as they are now: an optimizer's step between forward and backward spoils the gradients.
+        Raises ValueError where nothing can be differentiated.
         """
         inputs = [inputs] if isinstance(inputs, Tensor) else inputs
         order = topological_order([self])
@@ -115,9 +115,7 @@ Derivative = Callable[[Tensor, Tensor], Tensor]  # (gradient of the output, the 
 
 
 class _Recording(threading.local):
-    """Whether operations are being recorded: a switch of each thread's own."""
-
-    on = True
+    on = True  # whether operations are being recorded: a switch of each thread's own
 
 
 _recording = _Recording()
@@ -146,20 +144,19 @@ def record(data: Any, *parents: tuple[Any, Derivative], casts: bool = False) -> 
     """The result of an operation: its value and, side by side, one (operand, derivative) per operand.
 
     Operands that are None, plain numbers or arrays, or that need no gradient, are dropped from the record.
-    Raises TypeError where float32 met float64, for nothing is upcast silently.
+    Raises TypeError where float32 met float64, since nothing is upcast silently.
     """
     if isinstance(data, Tensor):
         raise TypeError("record takes the value as an array: compute it with x.data")
     y = Tensor.__new__(Tensor)
     y.data = data if not isinstance(data, np.generic) else np.asarray(data)  # sums give NumPy scalars
-    y.grad = None
-    y.parents = ()
+    y.grad, y.parents = None, ()
     if y.data.dtype not in FLOATS:
         raise TypeError(f"a Tensor holds float32 or float64, not {y.data.dtype}: make a Tensor of the array first")
     tensors = [parent for parent in parents if isinstance(parent[0], Tensor)]
     for operand, _ in tensors:
         if operand.data.dtype != y.data.dtype and not casts:
-            raise MixedTypesError
+            raise MixedTypesError(errors.MIXED)
     if _recording.on:
         y.parents = tuple([parent for parent in tensors if parent[0].requires_grad])
     y.requires_grad = bool(y.parents)
@@ -214,8 +211,7 @@ def grad(
 ) -> tuple[Tensor, ...]:
     """The gradients of `outputs` (summed, weighted by `grad_outputs`) with respect to each of `inputs`.
 
-    grad_outputs  one upstream gradient per output, of its shape; may be left out where an output is a single
-                  number (then it is 1)
+    grad_outputs  one upstream gradient per output, of its shape; 1 where left out, if the output is a single number
     create_graph  record the walk itself, so that the results can be differentiated again
 
     Raises ValueError where an input took no part in the outputs, or nothing was recorded.
@@ -228,7 +224,7 @@ def grad(
     gradients = _walk(outputs, inputs, seeds, topological_order(outputs), create_graph)
     for number, x in enumerate(inputs):
         if x not in gradients:
-            raise errors.took_no_part(number, x.shape)
+            raise NoGradientError(f"grad: input {number}, of shape {x.shape}, took no part in the outputs")
     return tuple(gradients[x] for x in inputs)
 
 
@@ -237,15 +233,14 @@ def _walk(
 ) -> dict[Tensor, Tensor]:
     """Carry the seeds from the outputs back to the inputs; returns a gradient for each input reached."""
     gradients: dict[Tensor, Tensor] = {}
+    keep, needed = set(inputs), set(inputs)  # needed: the inputs, and whatever was computed from them
+    for tensor in order:
+        if any(parent in needed for parent, _ in tensor.parents):
+            needed.add(tensor)
 
     def add(tensor: Tensor, g: Tensor) -> None:
         gradients[tensor] = gradients[tensor] + g if tensor in gradients else g
 
-    needed = set(inputs)  # ... and whatever was computed from them: all others are skipped
-    for tensor in order:
-        if any(parent in needed for parent, _ in tensor.parents):
-            needed.add(tensor)
-    keep = set(inputs)  # all other gradients are freed when they are used up
     with _recording_is(create_graph):
         for output, seed in zip(outputs, seeds, strict=True):
             add(output, _seed(output, seed))
@@ -265,10 +260,10 @@ def _walk(
 def _seed(output: Tensor, seed: Any) -> Tensor:
     """The gradient that a walk starts with at `output`."""
     if not output.requires_grad:
-        raise errors.nothing_to_differentiate()
+        raise NoGradientError(errors.NOTHING_RECORDED)
     if seed is None:
         if output.size != 1:
-            raise errors.not_a_single_number(output.shape)
+            raise ValueError(errors.NOT_ONE_NUMBER.format(output.shape))
         return Tensor(np.ones_like(output.data))
     seed = seed if isinstance(seed, Tensor) else Tensor(seed, dtype=output.dtype)
     if seed.dtype != output.dtype:

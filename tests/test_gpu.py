@@ -3,21 +3,24 @@
 `pytest -m gpu` runs only what needs a real GPU.
 """
 
+import os
 import subprocess
 import sys
 
 import fake_cupy
 import numpy as np
 import pytest
+import versions
 from test_ops import CHECKS
 
 import minigan
-from minigan import Tensor, backend, grad, nn, ops, train
+from minigan import Tensor, backend, grad, nn, ops
 from minigan.data import DataLoader
-from minigan.ops.conv import _folded, _patches
-from minigan.ops.norm import _channel_sum, _fast_to_weight, _fast_to_x, _forward
+from minigan.fast import conv, kernels, norm
+from minigan.gan import train
+from minigan.gans import GANS
+from minigan.ops.conv import Grid
 from minigan.optim import SGD, Adam, RMSprop, clip_weights
-from minigan.train import GAN, Config
 
 needs_compiler = pytest.mark.skipif(fake_cupy.COMPILER is None, reason="a C++ compiler runs the kernels")
 
@@ -31,18 +34,10 @@ def why_no_gpu():
 
 
 @pytest.fixture
-def fake(monkeypatch):
-    """The stand-in as CuPy, and `cuda` as the device."""
-    caches = (backend._check, backend._kernel, backend._sum_kernel)
-    monkeypatch.setattr(backend, "_cupy", lambda: fake_cupy)
-    for cache in caches:
-        cache.cache_clear()
-    minigan.use("cuda")
-    fake_cupy.reset()
-    yield fake_cupy
-    minigan.use("cpu")
-    for cache in caches:
-        cache.cache_clear()
+def fake():
+    """The stand-in as CuPy, `cuda` as the device, and the kernels of fast/ in plain mode too."""
+    with versions.stand_in() as stand_in, versions.fast():
+        yield stand_in
 
 
 @pytest.fixture
@@ -51,7 +46,8 @@ def gpu():
     if reason := why_no_gpu():
         pytest.skip(reason)
     minigan.use("cuda")
-    yield backend._cupy()
+    with versions.fast():
+        yield backend._cupy()
     minigan.use("cpu")
 
 
@@ -96,7 +92,7 @@ CASES = [
     pytest.param(op, arrays, id=f"{name}-{i}")
     for name, cases in CHECKS.items()
     for i, (op, _, arrays) in enumerate(cases)
-    if i % 3 == 0 or name in ("batch_norm", "conv2d", "conv_transpose2d", "getitem", "leaky_relu")
+    if i % 3 == 0 or name in ("batch_norm", "conv", "conv_transpose", "conv_weight", "getitem", "leaky_relu")
 ]
 
 
@@ -138,26 +134,24 @@ def test_leaky_relu_kernels(up, shape, slope):
     x.ravel()[:3] = [0.0, np.nan, -np.inf][: x.size]
     if x.ndim == 4:
         x = channels_last(x)
-    close(backend.leaky_relu(*up(x), slope), np.maximum(x, slope * x) if slope else np.maximum(x, 0))
-    close(backend.leaky_relu_to_x(*up(x, g), slope), g * np.where(x > 0, 1, slope))
+    close(kernels.leaky_relu(*up(x), slope), np.maximum(x, slope * x) if slope else np.maximum(x, 0))
+    close(kernels.gate(*up(g, x), slope), g * np.where(x > 0, 1, slope))
 
 
 @pytest.mark.parametrize(("m", "c"), [(2, 1), (5, 3), (300, 32), (1000, 5)])
 def test_batch_norm_kernels(up, m, c):
     x, g, weight, bias = normal(m, c) * 3 + 2, normal(m, c, seed=1), normal(c, seed=2), normal(c, seed=3)
-    y, mu, variance = _forward(x, weight, bias, 1e-5)
-    for there, here in zip(backend.batch_norm(*up(x, weight, bias), 1e-5), (y, mu, variance), strict=True):
+    y, mu, variance = norm._forward(x, weight, bias, 1e-5)
+    for there, here in zip(kernels.batch_norm(*up(x, weight, bias), 1e-5), (y, mu, variance), strict=True):
         close(there, here)
-    expected = _fast_to_x(g, x, mu, variance, weight, 1e-5)
-    close(backend.batch_norm_to_x(*up(g, x, mu, variance, weight), 1e-5), expected)
-    expected, there = _fast_to_weight(g, x, mu, variance, 1e-5), up(g, x, mu, variance)
-    np.testing.assert_allclose(
-        backend.to_numpy(backend.batch_norm_to_weight(*there, 1e-5)), expected, rtol=1e-4, atol=1e-4
-    )
-    np.testing.assert_allclose(backend.to_numpy(backend.channel_sum(*up(x))), _channel_sum(x), rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(
-        backend.to_numpy(backend.channel_sum(*up(x, g))), _channel_sum(x, g), rtol=1e-4, atol=1e-4
-    )
+    expected = norm._to_x(g, x, mu, variance, weight, 1e-5)
+    close(kernels.batch_norm_to_x(*up(g, x, mu, variance, weight), 1e-5), expected)
+    for there, here in (
+        (kernels.batch_norm_to_weight(*up(g, x, mu, variance), 1e-5), norm._to_weight(g, x, mu, variance, 1e-5)),
+        (kernels.channel_sum(*up(x)), x.sum(axis=0)),
+        (kernels.channel_sum(*up(x, g)), (x * g).sum(axis=0)),
+    ):
+        np.testing.assert_allclose(backend.to_numpy(there), here, rtol=1e-4, atol=1e-4)
 
 
 def test_adam_and_average_kernels(up):
@@ -168,37 +162,37 @@ def test_adam_and_average_kernels(up):
     v[...] = 0.9 * v + 0.1 * g * g
     theta -= 0.01 * m / (np.sqrt(v) + 1e-3)
     there = up(*arrays)
-    backend.adam(*there, 0.5, 0.9, 0.01, 1e-3)
+    kernels.adam(*there, 0.5, 0.9, 0.01, 1e-3)
     for a, b in zip(there, (theta, g, m, v), strict=True):
         close(a, b)
     mean, x = up(arrays[0], arrays[1])
-    backend.blend(mean, x, 0.9)
+    kernels.blend(mean, x, 0.9)
     close(mean, 0.9 * arrays[0] + 0.1 * arrays[1])
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_folding_by_gathering_and_unfolding(up, seed):
+@pytest.mark.parametrize("seed", range(16))
+def test_adding_patches_by_gathering_and_cutting_them(up, seed):
+    """With strides and paddings that differ from axis to axis, and images with pixels that no patch reaches."""
     rng = np.random.default_rng(seed)
-    n, oh, ow, kh, kw, c, stride = (int(rng.integers(1, high)) for high in (4, 6, 6, 5, 5, 4, 4))
-    h, w = ((o - 1) * stride + k + int(rng.integers(0, 3)) for o, k in ((oh, kh), (ow, kw)))
-    padding = int(rng.integers(0, 3))
-    h, w = h - 2 * padding, w - 2 * padding
-    if min(h, w) < 1:
-        padding, h, w = 0, h + 2 * padding, w + 2 * padding
-    patches, bias = normal(n, oh, ow, kh, kw, c), normal(c)
-    with minigan.plain():
-        folded = _folded(patches, (h, w), stride, padding).transpose(0, 2, 3, 1)
-    close(backend.add_patches(*up(patches), (h, w), stride, padding), folded)
-    close(backend.add_patches(*up(patches), (h, w), stride, padding, *up(bias)), folded + bias)
-    images = normal(n, h, w, c)
-    close(backend.patches(*up(images), (kh, kw), stride, padding), _patches(images, (kh, kw), stride, padding))
+    n, oh, ow, kh, kw, c, s, t = (int(rng.integers(1, high)) for high in (4, 6, 6, 5, 5, 4, 4, 4))
+    padded = [(o - 1) * stride + k + int(rng.integers(0, 3)) for o, k, stride in ((oh, kh, s), (ow, kw, t))]
+    padding = [int(rng.integers(0, min(3, (size + 1) // 2))) for size in padded]
+    grid = Grid([size - 2 * p for size, p in zip(padded, padding, strict=True)], (kh, kw), (s, t), padding)
+    parts, bias = normal(n, *grid.out, kh, kw, c), normal(c)
+    images = np.zeros((n, *grid.padded, c), np.float32)
+    conv.add_patches(images, parts, grid)
+    images = images[:, *grid.inside]
+    close(kernels.add_patches(*up(parts), None, grid), images)
+    close(kernels.add_patches(*up(parts, bias), grid), images + bias)
+    images = normal(n, *grid.size, c)
+    close(kernels.patches(*up(images), (kh, kw), grid), conv.patches(images, grid))
 
 
 @pytest.mark.parametrize("target", [0.0, 0.9, 1.0])
 def test_loss_kernels(up, target):
     x = np.array([[-100.0], [-3.0], [0.0], [0.5], [40.0], [100.0]], np.float32)
     logits = Tensor(x, requires_grad=True)
-    there = backend.bce(*up(x), target), backend.bce_to_logits(*up(x), *up(np.float32(0.7).reshape(())), target)
+    there = kernels.bce(*up(x), target), kernels.bce_to_logits(*up(x), *up(np.float32(0.7).reshape(())), target)
     minigan.use("cpu")
     logits = Tensor(x, requires_grad=True)
     loss = minigan.losses.bce_with_logits(logits, target)
@@ -207,28 +201,47 @@ def test_loss_kernels(up, target):
     minigan.use("cuda")
     close(there[0], loss.numpy())
     np.testing.assert_allclose(backend.to_numpy(there[1]), gradient.numpy(), rtol=1e-5, atol=0)
-    np.testing.assert_allclose(backend.to_numpy(backend.sigmoid(*up(x))), sigmoid, rtol=1e-5, atol=0)
+    np.testing.assert_allclose(backend.to_numpy(kernels.sigmoid(*up(x))), sigmoid, rtol=1e-5, atol=0)
 
 
+# GAN, the shapes of its data, settings, and how many arrays a step brings to the device: noise, labels, places
 KINDS = {
-    "dcgan": (Config(batch_size=8, epochs=1), (1, 28, 28), 0),
-    "dcgan with classes": (Config(batch_size=8, epochs=1), (1, 16, 16), 3),
-    "wgan-gp": (Config(batch_size=8, epochs=1, loss="wasserstein"), (1, 16, 16), 0),
-    "hinge": (Config(batch_size=8, epochs=1, loss="hinge"), (3, 16, 16), 0),
-    "mlp": (Config(batch_size=8, epochs=1, model="mlp", loss="least_squares"), (1, 16, 16), 4),
-    "points": (Config(batch_size=8, epochs=1, model="mlp", loss="minimax"), (2,), 0),
+    "points": ("gan", {"samples": (2,)}, {"loss": "minimax"}, 2),
+    "flat images": ("gan", {"samples": (1, 16, 16)}, {"loss": "least_squares"}, 2),
+    "dcgan": ("dcgan", {"images": (1, 28, 28)}, {}, 2),
+    "odd sizes in colour": ("dcgan", {"images": (3, 9, 13)}, {"loss": "hinge", "width": 4}, 2),
+    "conditional": ("conditional", {"images": (1, 16, 16), "labels": (3,)}, {"width": 8}, 3),
+    "wgan": ("wgan", {"samples": (2,)}, {"critic_steps": 2}, 3),
+    "wgan of images": ("wgan", {"samples": (1, 8, 8)}, {"critic_steps": 3}, 4),
+    "wgan-gp": ("wgan_gp", {"samples": (1, 16, 16)}, {"critic_steps": 2}, 5),
 }
+EVERY_KIND = pytest.mark.parametrize("kind", KINDS)
 
 
-def trained(config, shape, classes, steps=3):
+def test_every_gan_is_tried_on_the_device():
+    assert {name for name, *_ in KINDS.values()} == set(GANS)
+
+
+def made(kind):
+    """A GAN on the current device."""
+    name, shapes, settings, _ = KINDS[kind]
+    return GANS[name](shapes, np.random.default_rng(0), batch_size=8, epochs=1, **settings)
+
+
+def samples_for(kind, n):
+    """The arrays that its step takes, on the current device."""
+    rng, arrays = np.random.default_rng(0), {}
+    for name, shape in KINDS[kind][1].items():
+        array = np.arange(n) % shape[0] if name == "labels" else rng.uniform(-1, 1, (n, *shape)).astype(np.float32)
+        arrays[name] = backend.asarray(array)
+    return arrays
+
+
+def trained(kind, steps=3):
     """A GAN, and the figures of so many steps, on the current device."""
-    samples = np.random.default_rng(0).uniform(-1, 1, (config.batch_size * steps, *shape)).astype(np.float32)
-    data = backend.asarray(samples)
-    if classes:
-        data = {"images": data, "labels": backend.asarray(np.arange(len(samples)) % classes)}
-    gan = GAN(config, shape, classes)
-    figures = list(train.train(gan, DataLoader(data, batch_size=config.batch_size), config.epochs))
-    return gan, figures
+    gan = made(kind)
+    loader = DataLoader(samples_for(kind, steps * gan.samples_per_step), batch_size=gan.samples_per_step)
+    return gan, list(train(gan, loader))
 
 
 def weights(gan):
@@ -242,61 +255,57 @@ def assert_same_run(there, here, rtol=2e-3):
     moments = (
         ".m",
         ".v",
-    )  # Adam's step is the sign of a tiny gradient, which rounding may turn: compare what is steady
+    )  # a first step is the sign of a tiny gradient, which rounding may turn: compare what is steady
     for (name, a), b in zip(weights(there[0]).items(), weights(here[0]).values(), strict=True):
         assert a.shape == b.shape and a.dtype == b.dtype
         if not name.endswith(moments):
             assert np.mean(np.abs(a - b)) <= 1e-3 * max(np.mean(np.abs(b)), 0.1), name
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@EVERY_KIND
 def test_training_is_the_same(on_device, kind):
-    there, here = on_device(lambda: trained(*KINDS[kind]))
+    there, here = on_device(lambda: trained(kind))
     assert_same_run(there, here)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@EVERY_KIND
 def test_training_in_plain_mode_is_the_same(fake, kind):
     with minigan.plain():
-        there = trained(*KINDS[kind])
+        there = trained(kind)
         minigan.use("cpu")
-        here = trained(*KINDS[kind])
+        here = trained(kind)
     assert_same_run(there, here)
 
 
 @needs_compiler
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_step_reads_nothing_and_an_epoch_takes_two_copies(fake, kind):
-    config, shape, classes = KINDS[kind]
-    samples = backend.asarray(normal(40, *shape))
-    labels = backend.asarray(np.arange(40) % classes) if classes else None
-    gan = GAN(config, shape, classes)
-    numbers = backend.asarray(gan.draw(0, 8))
+@EVERY_KIND
+def test_a_step_reads_nothing_and_brings_over_its_random_numbers_only(fake, kind):
+    gan, copies = made(kind), KINDS[kind][3]
+    batch = samples_for(kind, gan.samples_per_step)
     fake.reset()
-    gan.train_step(samples[:8], labels[:8] if classes else None, numbers=numbers)
-    assert (fake.counts.reads, fake.counts.copies) == (0, 0)
+    gan.step(np.random.default_rng(0), **batch)
+    assert (fake.counts.reads, fake.counts.copies) == (0, copies)
 
-    loader = DataLoader({"images": samples, "labels": labels} if classes else samples, batch_size=8)
-    gan = GAN(config, shape, classes)
+    loader = DataLoader(samples_for(kind, 5 * gan.samples_per_step), batch_size=gan.samples_per_step)
     fake.reset()
-    list(train.train(gan, loader, 1))
-    assert fake.counts.copies == 2  # the order of the samples, and the random numbers
+    list(train(gan, loader))
+    assert fake.counts.copies == 5 * copies + 1  # ... and the order of the samples
     assert fake.counts.reads == 5  # the figures of each step
 
 
 def planted(monkeypatch, plant):
     """One training step with a mistake in it."""
-    gan = GAN(Config(batch_size=8), (1, 16, 16))
-    real, numbers = backend.asarray(normal(8, 1, 16, 16)), backend.asarray(gan.draw(0, 8))
+    gan = made("dcgan")
+    batch = samples_for("dcgan", 8)
     plant(monkeypatch)
     fake_cupy.reset()
-    gan.train_step(real, None, numbers)
+    gan.step(np.random.default_rng(0), **batch)
 
 
 def zeros_on_the_host(monkeypatch):
     """np.zeros without like= in an operation."""
     wrong = lambda x, slope: np.maximum(x, np.zeros(x.shape, x.dtype))
-    monkeypatch.setattr(backend, "leaky_relu", wrong)
+    monkeypatch.setattr(kernels, "leaky_relu", wrong)
 
 
 def mask_on_the_host(monkeypatch):
@@ -373,16 +382,15 @@ def test_the_list_of_what_cupy_offers():
 
 @needs_compiler
 def test_going_on_in_the_middle_of_an_epoch(fake, tmp_path):
-    config, shape, _ = KINDS["points"]
-    samples = backend.asarray(normal(48, *shape))
-    straight, stopped, resumed = (GAN(config, shape) for _ in range(3))
-    list(train.train(straight, DataLoader(samples, batch_size=8), 1))
-    for _ in train.train(stopped, DataLoader(samples, batch_size=8), 1):
-        if stopped.step == 4:
+    straight, stopped, resumed = (made("points") for _ in range(3))
+    loader = DataLoader(samples_for("points", 48), batch_size=8)
+    list(train(straight, loader))
+    for _ in train(stopped, loader):
+        if stopped.steps == 4:
             stopped.save(tmp_path / "c.safetensors")
             break
     resumed.load(tmp_path / "c.safetensors")
-    list(train.train(resumed, DataLoader(samples, batch_size=8), 1))
+    list(train(resumed, loader))
     for name, array in weights(straight).items():
         np.testing.assert_array_equal(array, weights(resumed)[name])
 
@@ -406,17 +414,17 @@ def test_optimizers(fake, optimizer):
 
 @needs_compiler
 def test_checkpoints_go_both_ways(fake, tmp_path):
-    there, _ = trained(*KINDS["dcgan with classes"])
+    there, _ = trained("conditional")
     there.save(tmp_path / "gpu.safetensors")
     minigan.use("cpu")
-    here = GAN(*KINDS["dcgan with classes"])
+    here = made("conditional")
     here.load(tmp_path / "gpu.safetensors")
     here.save(tmp_path / "cpu.safetensors")
     assert (tmp_path / "gpu.safetensors").read_bytes() == (tmp_path / "cpu.safetensors").read_bytes()
     noise = normal(6, here.noise_dim)
     samples = here.sample(noise)
     minigan.use("cuda")
-    again = GAN(*KINDS["dcgan with classes"])
+    again = made("conditional")
     again.load(tmp_path / "cpu.safetensors")
     np.testing.assert_allclose(again.sample(noise), samples, atol=1e-5)
 
@@ -429,8 +437,6 @@ def test_an_array_of_another_device_gets_one_sentence(fake):
 
 
 def run_python(code, **environment):
-    import os
-
     return subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | environment, timeout=120
     )
@@ -453,7 +459,7 @@ sys.modules["cupy"] = types.SimpleNamespace(cuda=types.SimpleNamespace(runtime=r
     ],
 )
 def test_without_cupy_or_a_driver_there_is_one_sentence(before, sentence, tmp_path):
-    command = ["train", "--device", "cuda", "--output", str(tmp_path / "run")]
+    command = ["train", "dcgan", "--device", "cuda", "--output", str(tmp_path / "run")]
     result = run_python(f"{before}\nfrom minigan.cli import main; sys.exit(main({command}))")
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.startswith(f"minigan: {sentence}") and result.stderr.count("\n") == 1
@@ -476,19 +482,18 @@ def test_an_unknown_device():
 
 
 @pytest.mark.gpu
-def test_two_runs_on_a_gpu_give_the_same_bytes(gpu):
-    for kind in KINDS.values():
-        first, second = (weights(trained(*kind)[0]) for _ in range(2))
-        assert all(np.array_equal(first[name], second[name]) for name in first)
+@EVERY_KIND
+def test_two_runs_on_a_gpu_give_the_same_bytes(gpu, kind):
+    first, second = (weights(trained(kind)[0]) for _ in range(2))
+    assert all(np.array_equal(first[name], second[name]) for name in first)
 
 
 @pytest.mark.gpu
 def test_memory_stays_flat_over_1000_steps(gpu):
-    gan = GAN(Config(batch_size=8), (1, 16, 16))
-    real = backend.asarray(normal(8, 1, 16, 16))
+    gan, batch = made("dcgan"), samples_for("dcgan", 8)
     pool, used = gpu.get_default_memory_pool(), []
     for step in range(1000):
-        gan.train_step(real, None, backend.asarray(gan.draw(step, 8)))
+        gan.step(np.random.default_rng(step), **batch)
         if step >= 100 and step % 100 == 0:
             used.append(pool.total_bytes())
     assert max(used) <= 1.02 * used[0]
@@ -502,7 +507,7 @@ def test_a_full_gpu_gets_a_clear_message(gpu, capsys, tmp_path):
     pool.free_all_blocks()
     pool.set_limit(size=64 * 2**20)
     try:
-        assert main(["train", "--device", "cuda", "--output", str(tmp_path / "run")]) == 2
+        assert main(["train", "dcgan", "--device", "cuda", "--output", str(tmp_path / "run")]) == 2
     finally:
         pool.set_limit(size=0)
     assert "not enough memory" in capsys.readouterr().err

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from minigan import Tensor, plots
-from minigan.models import mlp_discriminator, mlp_generator
+from minigan.networks import mlp_discriminator, mlp_generator
 from minigan.plots.figures import FAKE, REAL
 from minigan.plots.gan_view import BELIEF
 
@@ -106,6 +106,21 @@ def test_play_is_a_gif_that_a_page_can_show():
     assert gif.n_frames == 3 and "three &#x27;colours&#x27;" in page
     with pytest.raises(ValueError, match="no frames"):
         plots.play([])
+
+
+def test_what_stands_still_in_an_animation_keeps_its_colour():
+    still = RNG.integers(0, 256, (20, 20, 3), dtype=np.uint8)  # more colours than a palette has
+    frames = []
+    for colour in ("red", "green", "blue"):
+        frames.append(Image.new("RGB", (40, 20), colour))
+        frames[-1].paste(Image.fromarray(still), (0, 0))
+    gif = Image.open(io.BytesIO(plots.animation(frames, colours=16)))
+    seen = []
+    for number in range(3):
+        gif.seek(number)
+        seen.append(np.asarray(gif.convert("RGB")))
+    assert all(np.array_equal(frame[:, :20], seen[0][:, :20]) for frame in seen)
+    assert all(len(np.unique(frame.reshape(-1, 3), axis=0)) <= 16 for frame in seen)
 
 
 def test_live_is_silent_outside_of_a_notebook(capsys):

@@ -5,9 +5,10 @@ import pytest
 from finite_differences import numerical_gradient
 
 from minigan import Tensor, losses, nn
-from minigan.losses import LOSSES, bce_with_logits, gradient_penalty
-from minigan.models import dcgan_discriminator, dcgan_generator, mlp_discriminator, mlp_generator
+from minigan.losses import bce_with_logits, find_game, gradient_penalty
+from minigan.networks import dcgan_discriminator, dcgan_generator, mlp_discriminator, mlp_generator
 
+GAMES = losses.GAMES | {"wasserstein": losses.wasserstein}  # whose critic must be bounded, so no setting names it
 REAL = np.array([[0.3], [-1.7], [2.9], [0.9], [-0.4]])
 FAKE = np.array([[1.1], [-2.5], [0.2], [-0.6], [3.3]])
 N = len(REAL)
@@ -48,13 +49,29 @@ GRADIENTS = {
 
 
 def test_every_loss_is_listed_under_its_name():
-    assert set(LOSSES) == set(DISCRIMINATOR)
-    assert all(LOSSES[name] is getattr(losses, name) for name in LOSSES)
+    assert set(GAMES) == set(DISCRIMINATOR)
+    assert all(GAMES[name] is getattr(losses, name) for name in GAMES)
+    games = {
+        name for name, value in vars(losses).items() if isinstance(value, type) and hasattr(value, "discriminator")
+    }
+    assert games == set(GAMES)
+
+
+@pytest.mark.parametrize("name", losses.GAMES)
+def test_a_game_is_found_by_its_name(name):
+    assert find_game(name) is getattr(losses, name)
+
+
+@pytest.mark.parametrize("name", ["wasserstein", "Hinge", "", "bce_with_logits"])
+def test_a_game_that_is_not_there_gets_one_sentence(name):
+    sentence = f"there is no loss '{name}': choose one of non_saturating, minimax, least_squares, hinge"
+    with pytest.raises(ValueError, match=f"^{sentence}$"):
+        find_game(name)
 
 
 @pytest.mark.parametrize("name", DISCRIMINATOR)
 def test_values_are_those_of_the_formulas(name):
-    game = LOSSES[name]
+    game = GAMES[name]
     assert game.discriminator(logit(REAL), logit(FAKE)).shape == ()
     assert game.discriminator(logit(REAL), logit(FAKE)).item() == pytest.approx(DISCRIMINATOR[name](REAL, FAKE), 1e-12)
     assert game.generator(logit(FAKE)).item() == pytest.approx(GENERATOR[name](FAKE), 1e-12)
@@ -64,7 +81,7 @@ def test_values_are_those_of_the_formulas(name):
 
 @pytest.mark.parametrize("name", DISCRIMINATOR)
 def test_gradients_are_the_docstrings_and_the_slopes(name):
-    game, (to_real, to_fake, to_generated) = LOSSES[name], GRADIENTS[name]
+    game, (to_real, to_fake, to_generated) = GAMES[name], GRADIENTS[name]
     real, fake, generated = logit(REAL), logit(FAKE), logit(FAKE)
     game.discriminator(real, fake).backward()
     game.generator(generated).backward()
@@ -80,7 +97,7 @@ def test_gradients_are_the_docstrings_and_the_slopes(name):
 
 @pytest.mark.parametrize("name", DISCRIMINATOR)
 def test_the_discriminator_gains_where_reals_score_high_and_fakes_low(name):
-    game = LOSSES[name]
+    game = GAMES[name]
     good = game.discriminator(logit([0.9]), logit([-0.1])).item()
     assert good < game.discriminator(logit([-0.1]), logit([0.9])).item()
     assert game.generator(logit([0.9])).item() < game.generator(logit([-0.1])).item()
@@ -89,7 +106,7 @@ def test_the_discriminator_gains_where_reals_score_high_and_fakes_low(name):
 @pytest.mark.parametrize("name", DISCRIMINATOR)
 def test_losses_stay_in_float32(name):
     real, fake = logit(REAL, np.float32), logit(FAKE, np.float32)
-    for loss in (LOSSES[name].discriminator(real, fake), LOSSES[name].generator(fake)):
+    for loss in (GAMES[name].discriminator(real, fake), GAMES[name].generator(fake)):
         assert loss.dtype == np.float32
         loss.backward()
     assert real.grad.dtype == fake.grad.dtype == np.float32
@@ -116,13 +133,13 @@ def exactly(dtype):
 def test_losses_with_logarithms_are_right_at_100(name, x, dtype):
     exact = exactly(dtype)
     real, fake, generated = logit([x], dtype), logit([-x], dtype), logit([x], dtype)
-    loss = LOSSES[name].discriminator(real, fake)  # both right at x = 100, both wrong at -100
+    loss = GAMES[name].discriminator(real, fake)  # both right at x = 100, both wrong at -100
     assert loss.item() == pytest.approx(2 * softplus(-x), **exact)
     loss.backward()
     wrong = SURE if x > 0 else 1.0  # how wrong both beliefs are
     assert real.grad.item() == pytest.approx(-wrong, **exact)
     assert fake.grad.item() == pytest.approx(wrong, **exact)
-    loss = LOSSES[name].generator(generated)
+    loss = GAMES[name].generator(generated)
     loss.backward()
     if name == "minimax":
         assert loss.item() == pytest.approx(-softplus(x), **exact)
@@ -148,7 +165,7 @@ def test_a_discriminator_that_is_sure_still_learns_in_float32(x):
 @pytest.mark.filterwarnings("error")
 def test_losses_without_logarithms_are_exact_at_100(name, real, fake, dtype):
     r, f, generated = logit([real], dtype), logit([fake], dtype), logit([fake], dtype)
-    loss, g_loss = LOSSES[name].discriminator(r, f), LOSSES[name].generator(generated)
+    loss, g_loss = GAMES[name].discriminator(r, f), GAMES[name].generator(generated)
     assert loss.item() == DISCRIMINATOR[name](real, fake)
     assert g_loss.item() == GENERATOR[name](fake)
     loss.backward()
@@ -170,7 +187,7 @@ def test_bce_is_the_cross_entropy_with_its_target(target):
 @pytest.mark.parametrize("name", ["minimax", "non_saturating"])
 def test_label_smoothing_is_for_the_reals_only(name):
     real, fake = logit(REAL), logit(FAKE)
-    loss = LOSSES[name].discriminator(real, fake, label_smoothing=0.1)
+    loss = GAMES[name].discriminator(real, fake, label_smoothing=0.1)
     D = belief(REAL)
     reals = -np.mean(0.9 * np.log(D) + 0.1 * np.log(1 - D))
     fakes = -np.mean(np.log(1 - belief(FAKE)))
@@ -179,7 +196,7 @@ def test_label_smoothing_is_for_the_reals_only(name):
     np.testing.assert_allclose(real.grad.numpy(), (D - 0.9) / N, rtol=1e-12)
     np.testing.assert_allclose(fake.grad.numpy(), belief(FAKE) / N, rtol=1e-12)
     certain = logit([100.0])
-    LOSSES[name].discriminator(certain, logit([0.0]), label_smoothing=0.1).backward()
+    GAMES[name].discriminator(certain, logit([0.0]), label_smoothing=0.1).backward()
     assert certain.grad.item() == pytest.approx(0.1)  # a too certain D is pulled back
 
 
@@ -328,7 +345,7 @@ def players(kind):
 @pytest.mark.parametrize("kind", ["points", "images"])
 @pytest.mark.parametrize("name", DISCRIMINATOR)
 def test_a_whole_game_has_the_slopes_of_both_networks(name, kind):
-    game = LOSSES[name]
+    game = GAMES[name]
     g, d, noise, real = players(kind)
 
     for loss in (lambda: game.discriminator(d(real), d(g(noise))), lambda: game.generator(d(g(noise)))):

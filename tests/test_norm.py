@@ -2,12 +2,25 @@
 
 import numpy as np
 import pytest
+import versions
 from finite_differences import check_gradients, leaves
 
 from minigan import Tensor, grad, ops
 from minigan.ops.norm import batch_norm
 
-SHAPES = [(5, 3), (2, 1), (7, 2), (4, 3, 2, 3), (1, 2, 3, 1), (3, 1, 1, 1), (2, 2, 5, 3)]
+SHAPES = [
+    *[(5, 3), (2, 1), (7, 2)],
+    *[(4, 2, 3), (1, 3, 2), (3, 1, 1)],  # sequences
+    *[(4, 3, 2, 3), (1, 2, 3, 1), (3, 1, 1, 1), (2, 2, 5, 3)],
+    *[(2, 2, 2, 1, 3), (1, 2, 1, 2, 1)],  # volumes
+]
+
+
+@pytest.fixture(autouse=True, params=[versions.plain, versions.fast], ids=["plain", "fast"])
+def version(request):
+    """Every test here runs the code that is read, and the fast version too."""
+    with request.param():
+        yield
 
 
 def normal(*shape, seed=0):
@@ -103,7 +116,7 @@ def test_derivatives_with_large_batches():
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 2e-5), (np.float64, 1e-12)])
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
-@pytest.mark.parametrize("shape", [(16, 3), (4, 3, 5, 6)])
+@pytest.mark.parametrize("shape", [(16, 3), (8, 3, 7), (4, 3, 5, 6), (3, 3, 2, 4, 3)])
 def test_fused_recorded_and_chained_derivatives_agree(shape, layout, dtype, tolerance):
     arrays = operands(shape, dtype, layout)
     upstream = Tensor(normal(*shape, seed=3).astype(dtype))

@@ -9,14 +9,15 @@ import re
 
 import numpy as np
 import pytest
+import versions
 from finite_differences import check_gradients, leaves
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import mutually_broadcastable_shapes
-from test_conv import naive_conv2d, naive_conv2d_weight, naive_conv_transpose2d, naive_fold, naive_unfold
+from test_conv import naive_conv, naive_conv_transpose, naive_conv_weight, naive_fold, naive_unfold
 from test_norm import naive_batch_norm
 
-from minigan import ShapeError, Tensor, grad, ops
+from minigan import ShapeError, Tensor, grad, ops, table
 
 
 def normal(*shape, seed=0):
@@ -109,6 +110,8 @@ CHECKS = {
     "batch_norm": [
         (lambda *a: ops.batch_norm(*a)[0], naive_batch_norm, [normal(5, 2), positive(2), normal(2)]),
         (lambda *a: ops.batch_norm(*a)[0], naive_batch_norm, [normal(2, 3, 2, 3), positive(3), normal(3)]),
+        (lambda *a: ops.batch_norm(*a)[0], naive_batch_norm, [normal(3, 2, 4), positive(2), normal(2)]),
+        (lambda *a: ops.batch_norm(*a)[0], naive_batch_norm, [normal(2, 2, 2, 1, 3), positive(2), normal(2)]),
     ],
     "broadcast_to": [
         (lambda x, s=shape: ops.broadcast_to(x, s), lambda x, s=shape: np.broadcast_to(x, s), [x])
@@ -133,26 +136,51 @@ CHECKS = {
         ]
     ]
     + [(lambda a: ops.concatenate([a, a]), lambda a: np.concatenate([a, a]), [normal(2, 3)])],
-    "conv2d": [
+    "conv": [
         (
-            lambda x, w, b: ops.conv2d(x, w, b, 2, 1),
-            lambda x, w, b: naive_conv2d(x, w, b, 2, 1),
+            lambda x, w, b: ops.conv(x, w, b, 2, 1),
+            lambda x, w, b: naive_conv(x, w, b, 2, 1),
             [x4, normal(3, 2, 3, 2), normal(3)],
-        )
-    ],
-    "conv2d_weight": [
+        ),
         (
-            lambda x, y: ops.conv2d_weight(x, y, (3, 2), 2, 1),
-            lambda x, y: naive_conv2d_weight(x, y, (3, 2), 2, 1),
+            lambda x, w: ops.conv(x, w, None, 1, 1, 2),
+            lambda x, w: naive_conv(x, w, None, 1, 1, 2),
+            [normal(2, 2, 5), normal(3, 2, 3)],
+        ),
+        (
+            lambda x, w, b: ops.conv(x, w, b, (2, 1, 1)),
+            lambda x, w, b: naive_conv(x, w, b, (2, 1, 1)),
+            [normal(2, 1, 4, 2, 3), normal(2, 1, 2, 1, 2), normal(2)],
+        ),
+    ],
+    "conv_weight": [
+        (
+            lambda x, y: ops.conv_weight(x, y, (3, 2), 2, 1),
+            lambda x, y: naive_conv_weight(x, y, (3, 2), 2, 1),
             [x4, normal(2, 3, 3, 3)],
-        )
-    ],
-    "conv_transpose2d": [
+        ),
         (
-            lambda x, w, b: ops.conv_transpose2d(x, w, b, 2, 1, 1),
-            lambda x, w, b: naive_conv_transpose2d(x, w, b, 2, 1, (1, 1)),
+            lambda x, y: ops.conv_weight(x, y, 3, 1, 1, 2),
+            lambda x, y: naive_conv_weight(x, y, (3,), 1, 1, 2),
+            [normal(2, 2, 5), normal(2, 3, 3)],
+        ),
+    ],
+    "conv_transpose": [
+        (
+            lambda x, w, b: ops.conv_transpose(x, w, b, 2, 1, 1),
+            lambda x, w, b: naive_conv_transpose(x, w, b, 2, 1, 1),
             [normal(2, 2, 2, 3), normal(2, 3, 3, 2), normal(3)],
-        )
+        ),
+        (
+            lambda x, w: ops.conv_transpose(x, w, None, 2, 1, 1, 2),
+            lambda x, w: naive_conv_transpose(x, w, None, 2, 1, 1, 2),
+            [normal(2, 2, 3), normal(2, 3, 3)],
+        ),
+        (
+            lambda x, w, b: ops.conv_transpose(x, w, b, (1, 2, 1), 0, (0, 1, 0)),
+            lambda x, w, b: naive_conv_transpose(x, w, b, (1, 2, 1), 0, (0, 1, 0)),
+            [normal(2, 1, 2, 2, 2), normal(1, 2, 2, 1, 2), normal(2)],
+        ),
     ],
     "div": [(ops.div, np.divide, [normal(3, 1), positive(4)]), (ops.div, np.divide, [normal(2), -positive()])],
     "exp": [(ops.exp, np.exp, [normal(2, 3)])],
@@ -248,7 +276,8 @@ CHECKS = {
 CASES = [pytest.param(*case, id=f"{name}-{i}") for name, cases in CHECKS.items() for i, case in enumerate(cases)]
 
 
-PUBLIC = {name for name, value in vars(ops).items() if inspect.isfunction(value) and not name.startswith("_")}
+PUBLIC = {f.__name__ for name, f in vars(ops).items() if inspect.isfunction(f) and not name.startswith("_")}
+SUMS = {"correlate", "stamp", "correlate_weight", "product"}  # on arrays: parts of operations, which can be swapped
 
 
 def test_every_public_op_has_checks():
@@ -262,26 +291,38 @@ def test_every_op_that_is_written_is_public():
         name
         for module in modules
         for name, function in vars(module).items()
-        if hasattr(function, "__wrapped__") and not name.startswith("_")
+        if hasattr(function, "__wrapped__") and not name.startswith("_") and inspect.getmodule(function) is module
     }
-    assert written == PUBLIC
+    names = {"conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"}
+    assert written - names == PUBLIC | SUMS | {"unbroadcast"}
+    assert PUBLIC | SUMS <= set(table.PLAIN)
 
 
-@pytest.mark.parametrize(("op", "reference", "arrays"), CASES)
-def test_value(op, reference, arrays):
+EVERY_CASE = pytest.mark.parametrize(("op", "reference", "arrays"), CASES)
+
+
+@pytest.fixture(params=[versions.plain, versions.fast], ids=["plain", "fast"])
+def version(request):
+    """Whatever MINIGAN_PLAIN says, a test that uses this runs exactly the code that is read, and the fast versions."""
+    with request.param():
+        yield
+
+
+@EVERY_CASE
+def test_value(op, reference, arrays, version):
     y = op(*map(Tensor, arrays))
     expected = np.asarray(reference(*arrays))
     assert y.shape == expected.shape
     np.testing.assert_allclose(y.numpy(), expected, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize(("op", "reference", "arrays"), CASES)
-def test_derivatives_at_order_1_and_2(op, reference, arrays):
+@EVERY_CASE
+def test_derivatives_at_order_1_and_2(op, reference, arrays, version):
     check_gradients(op, *arrays)
 
 
-@pytest.mark.parametrize(("op", "reference", "arrays"), CASES)
-def test_float32_stays_float32(op, reference, arrays):
+@EVERY_CASE
+def test_float32_stays_float32(op, reference, arrays, version):
     operands = leaves(*[array.astype(np.float32) for array in arrays])
     y = op(*operands)
     assert y.dtype == np.float32
@@ -353,7 +394,7 @@ def derivative(function, x):
     return grad(y, x, np.ones(y.shape))[0].numpy()
 
 
-def test_derivatives_at_the_kinks():
+def test_derivatives_at_the_kinks(version):
     np.testing.assert_array_equal(derivative(ops.relu, [-1.0, -0.0, 0.0, 1.0]), [0, 0, 0, 1])
     np.testing.assert_array_equal(derivative(ops.abs, [-2.0, -0.0, 0.0, 2.0]), [-1, 0, 0, 1])
     for slope in (0.01, 0.2, 0.5):
@@ -383,12 +424,12 @@ def test_equal_operands_share_the_gradient(op, wins):
 
 
 @pytest.mark.parametrize("slope", [-0.1, 1.1])
-def test_leaky_relu_takes_slopes_between_0_and_1(slope):
+def test_leaky_relu_takes_slopes_between_0_and_1(slope, version):
     with pytest.raises(ValueError, match="leaky_relu"):
         ops.leaky_relu(Tensor([1.0]), slope)
 
 
-def test_relu_of_infinity():
+def test_relu_of_infinity(version):
     with np.errstate(all="raise"):
         np.testing.assert_array_equal(ops.relu(Tensor([np.inf, 1.0])).numpy(), [np.inf, 1.0])
 
@@ -438,7 +479,7 @@ def exact(function, values, dtype):
 
 
 @BOTH
-def test_sigmoid_is_exact_far_out(dtype):
+def test_sigmoid_is_exact_far_out(dtype, version):
     e = np.exp(-100.0)
     first, second = exact(ops.sigmoid, [0.0, e, 0.5, 1.0, 1.0], dtype)
     tiny = 2 * np.finfo(dtype).smallest_subnormal
@@ -536,7 +577,7 @@ def test_matrix_product_with_a_plain_array(dtype, other):
         assert grad(y.sum(), x)[0].dtype == dtype
 
 
-def test_numpy_scalars_as_settings_keep_float32():
+def test_numpy_scalars_as_settings_keep_float32(version):
     x = Tensor(np.array([[1.0, -2.0], [3.0, 5.0]], np.float32), requires_grad=True)
     y = ops.leaky_relu(x, np.float64(0.2))
     assert y.dtype == np.float32
@@ -559,16 +600,16 @@ MIXED = {
     "matmul": (ops.matmul, [single, double]),
     "linear": (ops.linear, [single, single, double[0]]),
     "concatenate": (lambda *a: ops.concatenate(a), [double, single]),
-    "conv2d": (ops.conv2d, [image.astype(np.float32), kernel]),
-    "conv_transpose2d": (ops.conv_transpose2d, [image, kernel.astype(np.float32)]),
-    "conv2d_weight": (lambda x, y: ops.conv2d_weight(x, y, (2, 2)), [image, kernel.astype(np.float32)]),
+    "conv": (ops.conv, [image.astype(np.float32), kernel]),
+    "conv_transpose": (ops.conv_transpose, [image, kernel.astype(np.float32)]),
+    "conv_weight": (lambda x, y: ops.conv_weight(x, y, (2, 2)), [image, kernel.astype(np.float32)]),
     "batch_norm": (ops.batch_norm, [single, double[0], double[0]]),
 }
 
 
 @pytest.mark.parametrize("name", MIXED)
 @pytest.mark.parametrize("requires_grad", [False, True])
-def test_float32_and_float64_tensors_do_not_mix(name, requires_grad):
+def test_float32_and_float64_tensors_do_not_mix(name, requires_grad, version):
     op, arrays = MIXED[name]
     with pytest.raises(TypeError, match=name):
         op(*[Tensor(array, requires_grad) for array in arrays])
@@ -678,13 +719,17 @@ BAD = {
     "getitem, a wrong mask": (lambda: tensor(2, 3)[np.array([True, False, True])], "(2, 3)"),
     "batch_norm": (lambda: ops.batch_norm(tensor(4, 3), tensor(2), tensor(2)), "(4, 3)", "(2,)"),
     "batch_norm, the bias": (lambda: ops.batch_norm(tensor(4, 3), tensor(3), tensor(2)), "(4, 3)", "(2,)"),
-    "batch_norm, 3 axes": (lambda: ops.batch_norm(tensor(4, 3, 2), tensor(3), tensor(3)), "(4, 3, 2)"),
+    "batch_norm, 1 axis": (lambda: ops.batch_norm(tensor(3), tensor(3), tensor(3)), "(3,)"),
+    "batch_norm, 6 axes": (
+        lambda: ops.batch_norm(tensor(4, 3, 1, 1, 1, 1), tensor(3), tensor(3)),
+        "(4, 3, 1, 1, 1, 1)",
+    ),
     "batch_norm, one number": (lambda: ops.batch_norm(tensor(1, 3), tensor(3), tensor(3)), "(1, 3)"),
 }
 
 
 @pytest.mark.parametrize("what", BAD)
-def test_bad_shapes_get_one_sentence(what):
+def test_bad_shapes_get_one_sentence(what, version):
     call, *shapes = BAD[what]
     with pytest.raises((ValueError, IndexError)) as error:
         call()
@@ -714,7 +759,7 @@ def test_things_that_are_no_numbers():
         tensor(2).astype("int64")
 
 
-def test_leaky_relu_of_a_single_number():
+def test_leaky_relu_of_a_single_number(version):
     x = Tensor(-3.0, requires_grad=True)
     y = ops.leaky_relu(x, 0.2)
     assert y.item() == pytest.approx(-0.6) and grad(y, x)[0].item() == pytest.approx(0.2)

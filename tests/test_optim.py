@@ -2,11 +2,20 @@
 
 import numpy as np
 import pytest
+import versions
 
 from minigan import Tensor, nn
+from minigan.nn.module import load_arrays
 from minigan.optim import SGD, Adam, RMSprop, clip_weights
 
 OPTIMIZERS = [SGD, RMSprop, Adam]
+
+
+@pytest.fixture(autouse=True, params=[versions.plain, versions.fast], ids=["plain", "fast"])
+def version(request):
+    """Every test here runs the code that is read, and the fast version of Adam too."""
+    with request.param():
+        yield
 
 
 def parameter(*values, dtype=np.float64):
@@ -141,16 +150,90 @@ def test_state_names_what_is_remembered_and_resumes_a_run(kind, names):
     if kind is SGD:
         one.momentum = 0.9
     run(one, gradients[:2])
-    assert sorted(one.state()) == sorted(names)
+    assert sorted(one.state()) == sorted([*names, "steps"])
     assert [a.shape for n, a in one.state().items() if n.startswith("1.")] == [(2, 2)] * (len(names) // 2)
     two = kind([nn.Parameter(p.numpy().copy()) for p in one.parameters], lr=0.1)
     if kind is SGD:
         two.momentum = 0.9
     for name, array in two.state().items():
         array[...] = one.state()[name]  # live arrays, not copies
-    two.steps = one.steps
+    assert two.steps.tolist() == [2, 2]  # they are among the arrays
     run(one, gradients[2:])
     run(two, gradients[2:])
+    for p, q in zip(one.parameters, two.parameters, strict=True):
+        np.testing.assert_array_equal(p.numpy(), q.numpy())
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_a_late_first_gradient_moves_a_parameter_as_a_first_step_does(kind):
+    """Each parameter counts its own steps, so that Adam's correction fits its own memory."""
+    late, other, alone = parameter(1.0), parameter(1.0), parameter(1.0)
+    optimizer, first = kind([other, late], lr=0.1), kind([alone], lr=0.1)
+    for g in (2.0, -1.0, 3.0):
+        other.grad = Tensor(np.array([g]))
+        optimizer.step()
+    assert optimizer.steps.tolist() == [3, 0] and late.item() == 1.0
+    for step, g in enumerate((0.5, -2.0), start=1):
+        other.grad, late.grad, alone.grad = (Tensor(np.array([x])) for x in (1.0, g, g))
+        optimizer.step()
+        first.step()
+        assert optimizer.steps.tolist() == [3 + step, step]
+        assert late.item() == pytest.approx(alone.item(), rel=1e-14)
+
+
+def test_adams_correction_by_hand_for_a_parameter_that_starts_late():
+    early, late = parameter(1.0), parameter(1.0)
+    optimizer = Adam([early, late], lr=0.1, betas=(0.5, 0.75), eps=0.5)
+    early.grad = Tensor(np.array([1.0]))
+    optimizer.step()
+    early.grad, late.grad = Tensor(np.array([1.0])), Tensor(np.array([1.0]))
+    optimizer.step()
+    assert late.item() == pytest.approx(1 - 0.1 / 1.5, rel=1e-12)  # m_hat = v_hat = 1, as in a first step
+    # m = 0.75, v = 0.4375 and so m_hat = v_hat = 1 again
+    assert early.item() == pytest.approx(1 - 2 * 0.1 / 1.5, rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_the_number_of_steps_is_handed_to_the_update(kind, monkeypatch):
+    a, b = parameter(1.0), parameter(1.0, 2.0)
+    optimizer, seen = kind([a, b]), []
+    monkeypatch.setattr(
+        kind, "update", lambda self, theta, g, *memory_and_t: seen.append((theta.size, memory_and_t[-1]))
+    )
+    for has_a in (True, False, True):
+        optimizer.zero_grad()
+        a.grad = Tensor(np.ones(1)) if has_a else None
+        b.grad = Tensor(np.ones(2))
+        optimizer.step()
+    assert seen == [(1, 1), (2, 1), (2, 2), (1, 2), (2, 3)]
+    assert all(type(t) is int for _, t in seen)
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_steps_are_saved_and_restored_with_the_memory(kind):
+    """Through `state` and `load_arrays`, as a checkpoint does it: also where parameters have made unequal steps."""
+
+    def made():
+        return kind([parameter(1.0), parameter(1.0)], lr=0.1)
+
+    def go_on(optimizer):
+        for p, g in zip(optimizer.parameters, (0.3, -0.7), strict=True):
+            p.grad = Tensor(np.array([g]))
+        optimizer.step()
+
+    one, two = made(), made()
+    one.parameters[0].grad = Tensor(np.array([1.0]))
+    one.step()
+    one.step()
+    go_on(one)
+    saved = {name: array.copy() for name, array in one.state().items()}
+    assert saved["steps"].tolist() == [3, 1]
+    for p, q in zip(one.parameters, two.parameters, strict=True):
+        q.data[...] = p.data
+    load_arrays(two.state(), saved)
+    go_on(one)
+    go_on(two)
+    assert two.steps.tolist() == [4, 2]
     for p, q in zip(one.parameters, two.parameters, strict=True):
         np.testing.assert_array_equal(p.numpy(), q.numpy())
 
@@ -165,7 +248,7 @@ def test_steps_stay_in_float32_in_the_same_array_and_memory_order(kind):
         optimizer.step()
     assert layer.weight.data is data and data.strides == strides and data.dtype == np.float32
     for name, array in optimizer.state().items():
-        assert array.dtype == np.float32
+        assert array.dtype == (np.int64 if name == "steps" else np.float32)
         if name.startswith("0."):
             assert array.strides == strides
 

@@ -5,21 +5,32 @@ from pathlib import Path
 
 from PIL import Image
 
+from minigan.gans.about import about
+
 README = (Path(__file__).parents[1] / "README.md").read_text()
+
+
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)  # a GAN in one file, its training, a gradient check
 
 
 def test_the_example_runs_and_draws(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    example, _ = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    short = example.replace("range(25)", "range(1)")
-    assert short != example
-    exec(compile(short, "README.md", "exec"), {})
+    paper, training, _ = BLOCKS
+    short = training.replace('FogGAN({"points": (2,)}, rng)', 'FogGAN({"points": (2,)}, rng, epochs=1)')
+    assert short != training
+    exec(compile(paper + short, "README.md", "exec"), {"__name__": "example"})
     assert Image.open("moons.png").size == (500, 500)
 
 
+def test_the_paper_says_what_the_command_line_asks_for():
+    names = {"__name__": "example"}
+    exec(compile(BLOCKS[0], "README.md", "exec"), names)
+    paper = about(names["FogGAN"])
+    assert paper.needs == ["points"] and list(paper.settings) == ["fog", "lr", "batch_size", "epochs"]
+
+
 def test_the_gradient_check_passes():
-    _, check = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    imports, call = check.strip().split("\n\n")
+    imports, call = BLOCKS[2].strip().split("\n\n")
     names = {}
     exec(imports, names)
     assert eval(call, names).passed

@@ -6,6 +6,7 @@ import weakref
 
 import numpy as np
 import pytest
+import versions
 from finite_differences import check_gradients, leaves
 
 from minigan import ShapeError, Tensor, grad, no_grad, ops
@@ -452,12 +453,13 @@ def test_random_graphs(seed):
 # --- memory ------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def no_gc():
+@pytest.fixture(params=[versions.plain, versions.fast], ids=["plain", "fast"])
+def no_gc(request):
     """Without the cycle collector: what is part of a reference cycle stays alive."""
     gc.collect()
     gc.disable()
-    yield
+    with request.param():
+        yield
     gc.enable()
 
 

@@ -1,10 +1,10 @@
 # %% [markdown]
-# # 1. What is a GAN?
+# # What is a GAN?
 #
 # - **Goals**: train a GAN and watch it learn; say what each of its two networks does; know the best answer that a
 #   discriminator can give, $D^*(x) = p / (p + q)$; change one knob and explain what changes.
 # - **Prerequisites**: a little Python and NumPy, and the derivative of $\ln x$. Nothing about neural networks.
-# - **Run time**: 30 seconds on two cores.
+# - **Run time**: under 30 seconds on two cores.
 
 # %% [markdown]
 # ## Two kinds of models
@@ -21,17 +21,18 @@
 #
 # $G$ never sees a real point. All that it learns, it learns from what $D$ thinks of its fakes.
 #
-# Here, a sample is a point on the plane and not an image, because then everything fits into one picture. In lesson 10
-# the same code draws digits.
+# Here, a sample is a point on the plane and not an image, because then everything fits into one picture. The lesson
+# *Batch norm and the DCGAN* draws digits with the same two steps.
 
 # %%
 import numpy as np
 
 from minigan import Tensor, losses, optim
 from minigan.data import moons
-from minigan.models import mlp_discriminator, mlp_generator
+from minigan.gan import draw_noise
+from minigan.gans.gan import discriminator_step, generator_step
+from minigan.networks import mlp_discriminator, mlp_generator
 from minigan.plots import beside, gan_view, lines, loss_curves, play
-from minigan.train import discriminator_step, draw_noise, generator_step
 
 points = moons(4000, np.random.default_rng(0))  # (4000, 2): the real points
 gan_view(points[:300], limits=(-2, 2), title="300 real points")
@@ -81,11 +82,16 @@ fakes = G(draw_noise(200, 2, rng))  # (200, 2)
 
 
 def view(fakes, D, title):
-    """The picture of a GAN; 128 colours are enough, and keep the notebook small."""
-    return gan_view(points[:200], fakes, D, limits=(-2, 2), title=title).quantize(128, method=1)
+    """The picture of a GAN."""
+    return gan_view(points[:200], fakes, D, limits=(-2, 2), title=title)
 
 
-view(fakes, D, "before training")
+def small(picture):
+    """The picture in 64 colours, which keep the notebook small."""
+    return picture.quantize(64, method=1)
+
+
+small(view(fakes, D, "before training"))
 
 # %% [markdown]
 # The colour is $D$'s belief at each place: blue for real, orange for fake, white for "I cannot tell".
@@ -96,9 +102,9 @@ view(fakes, D, "before training")
 # 2. **$G$ learns:** let it make 64 fakes, ask $D$ about them, and change the weights of $G$ a little so that $D$
 #    believes in them more.
 #
-# The *learning rate* `lr` says how far; the *gradient* says in which direction (lesson 2). Three words of the code:
-# `Adam` (lesson 5) changes the weights; `non_saturating` is the usual loss (lesson 8); a `Tensor` is an array
-# (lesson 2).
+# The *learning rate* `lr` says how far; the *gradient* says in which direction. Three words of the code: `Adam` changes
+# the weights, `non_saturating` is the usual loss, and a `Tensor` is an array that remembers how it was made. The next
+# lessons explain all of them.
 
 
 # %%
@@ -115,8 +121,8 @@ def train(steps=1000, lr_g=0.004, lr_d=0.004, every=0):
         if step and every and step % every == 0:
             pictures.append(view(G(noise), D, f"step {step}"))
         real = Tensor(points[rng.integers(len(points), size=64)])  # (64, 2)
-        of_D = discriminator_step(G, D, opt_D, losses.non_saturating, real, 2, rng)
-        of_G = generator_step(G, D, opt_G, losses.non_saturating, 64, 2, rng)
+        of_D = discriminator_step(G, D, opt_D, losses.non_saturating, real, draw_noise(64, 2, rng))
+        of_G = generator_step(G, D, opt_G, losses.non_saturating, draw_noise(64, 2, rng))
         figures = {name: value.item() for name, value in (of_D | of_G).items()}  # d_loss, g_loss, d_real, d_fake
         history.append({"step": step} | figures)
     pictures.append(view(G(noise), D, f"step {steps}"))
@@ -125,7 +131,7 @@ def train(steps=1000, lr_g=0.004, lr_d=0.004, every=0):
 
 # %%
 G, history, pictures = train(every=50)
-play(pictures, alt="the fakes spread over the two half circles as training goes on")
+play(pictures, alt="the fakes spread over the two half circles as training goes on", colours=64)
 
 # %% [markdown]
 # ## The pictures
@@ -137,8 +143,7 @@ play(pictures, alt="the fakes spread over the two half circles as training goes 
 # rounds differently, so there the pictures may differ a little from these.) Three of the pictures, standing still:
 
 # %%
-still = [pictures[number].convert("RGB").resize((400, 400)) for number in (5, 12, 19)]  # steps 300, 650 and 1000
-beside(*still).quantize(128, method=1)
+small(beside(*[pictures[number].resize((400, 400)) for number in (5, 12, 19)]))  # steps 300, 650 and 1000
 
 # %% [markdown]
 # Below are both losses and, under them, $D$'s mean belief in the reals and in the fakes. The pale thin lines are each
@@ -147,7 +152,7 @@ beside(*still).quantize(128, method=1)
 # %%
 late = {name: np.mean([step[name] for step in history[-200:]]) for name in ("d_loss", "g_loss", "d_real", "d_fake")}
 print("mean of the last 200 steps:", ", ".join(f"{name} {value:.3f}" for name, value in late.items()))
-loss_curves(history)
+small(loss_curves(history))
 
 # %% [markdown]
 # $D(\text{real})$ and $D(\text{fake})$ both end close to $\frac12$, and $D$'s loss close to $2 \ln 2 = 1.386$: just
@@ -164,7 +169,7 @@ loss_curves(history)
 # them:
 
 # %%
-gan_view(points[:200], generator=G, limits=(-2, 2), title="G bends the plane of noise")
+small(gan_view(points[:200], generator=G, limits=(-2, 2), title="G bends the plane of noise"))
 
 # %% [markdown]
 # Each moon is many lines pushed together; the few lines between are the bridge that a continuous $G$ cannot avoid,
@@ -187,7 +192,7 @@ def report(run):
     return pictures[-1]
 
 
-beside(report(train(250, lr_d=0)), report(train(250, lr_g=0)))
+small(beside(report(train(250, lr_d=0)), report(train(250, lr_g=0))))
 
 # %% [markdown]
 # - **Left, first line of numbers.** $D$'s weights are random and stay so. $G$ finds out quickly what this $D$ believes
@@ -200,8 +205,8 @@ beside(report(train(250, lr_d=0)), report(train(250, lr_g=0)))
 #
 # **Question: why is D's loss 0 bad?** Because then $G$ fools nobody, and $D$ itself has nothing left to learn. Far from
 # its border $D$'s belief is flat (see the upper right), and with the loss of the original theory $G$ then gets almost
-# no slope; the loss that we use (`non_saturating`) was made to avoid that: lesson 8 measures both. In a game that goes
-# well, $D$'s loss stays well above 0, and at the end comes close to 1.386.
+# no slope; the loss that we use (`non_saturating`) was made to avoid that: *Saturation* measures both. In a game that
+# goes well, $D$'s loss stays well above 0, and at the end comes close to 1.386.
 #
 # Now it is your turn. The cell below stands at the knobs of the good run, stopped at step 800 to save time. Run it,
 # then change **one** number: predict, run, compare.
@@ -214,7 +219,7 @@ beside(report(train(250, lr_d=0)), report(train(250, lr_g=0)))
 # | `train(steps=800, lr_g=0.0004, lr_d=0.004)` | $G$ learns ten times slower. What does $D$'s loss do? |
 
 # %%
-report(train(steps=800, lr_g=0.004, lr_d=0.004))
+small(report(train(steps=800, lr_g=0.004, lr_d=0.004)))
 
 # %% [markdown]
 # <details>
@@ -240,4 +245,4 @@ report(train(steps=800, lr_g=0.004, lr_d=0.004))
 # - Derive $D^* = p / (p + q)$, and explain why 1.386 is a good value for $D$'s loss and 0 is not.
 # - Train a GAN with minigan, and read its picture: reals, fakes, and $D$'s belief.
 #
-# **Next:** lesson 2, tensors and the chain rule: how a program knows which way to change a weight.
+# **Next:** *Tensors and the chain rule*: how a program knows which way to change a weight.

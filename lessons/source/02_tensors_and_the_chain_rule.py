@@ -1,11 +1,11 @@
 # %% [markdown]
-# # 2. Tensors and the chain rule
+# # Tensors and the chain rule
 #
 # - **Goals**: compute gradients by hand on a small graph; write the derivatives of a broadcast, a product and a matrix
 #   product; explain in which order backprop must walk.
-# - **Prerequisites**: the derivative of a product, the chain rule for one variable, matrix products. From lesson 1:
-#   what a loss is.
-# - **Run time**: 15 seconds on two cores.
+# - **Prerequisites**: the derivative of a product, the chain rule for one variable, matrix products. From the first
+#   lesson: what a loss is.
+# - **Run time**: under 15 seconds on two cores.
 
 # %% [markdown]
 # ## By hand: one number at a time
@@ -108,7 +108,9 @@ print(g.numpy(), "\n gradient of x", to_x.shape, "\n gradient of b", to_b.shape,
 #
 # Write the function that brings `g` to the shape of `x`. Two kinds of axes were repeated: new ones that broadcasting
 # put in front, and axes of size 1 that it stretched. Hint: write both shapes below each other, lined up on the right.
-# (In the terminal: `lessons/exercises/01_unbroadcast.py`.)
+#
+# (Every exercise of the lessons is a file as well: in a terminal, `minigan exercise start` lays them out in the folder
+# `exercises`, each under its name.)
 
 
 # %% exercise="unbroadcast"
@@ -134,7 +136,7 @@ check("unbroadcast", unbroadcast)
 # $y = a b$, element by element. If only $a$ changes, this is a straight line in $a$: what is its slope? Then multiply
 # by `g`, and sum down to $a$'s shape. For that, use the library's `shape.unbroadcast`, so that this exercise does not
 # depend on the last one. Leave the lines with `operands` and `value` (the plain array or number of an operand) as they
-# are: you write only `to_a` and `to_b`. (In the terminal: `lessons/exercises/02_mul.py`.)
+# are: you write only `to_a` and `to_b`.
 
 
 # %% exercise="mul"
@@ -186,7 +188,7 @@ check("mul", mul)
 # ### Exercise: matmul
 #
 # Hint: in a matrix product the index in the middle is summed, so one factor may have to be transposed, `b.T`. Often
-# the shapes leave only one way. (In the terminal: `lessons/exercises/03_matmul.py`.)
+# the shapes leave only one way.
 
 
 # %% exercise="matmul"
@@ -212,8 +214,8 @@ check("matmul", matmul)
 # %% [markdown]
 # With these three, a whole layer can be differentiated. Here are 8 points through a dense layer with 3 outputs. The
 # bias (3,) is broadcast to (8, 3), so its gradient is a sum over the 8 points. In the picture the
-# `mean` appears as a sum and, in the box `loss`, a division by the number of terms, 8 times 3 = 24. The slope of that
-# step is 1/24 = 0.042: the gradient under `sum`.
+# `mean` appears as a sum and, in the box `loss`, a multiplication by 1/24, because there are 8 times 3 = 24 terms. The
+# slope of that step is 1/24 = 0.042: the gradient under `sum`.
 
 # %%
 rng = np.random.default_rng(0)
@@ -291,11 +293,11 @@ print("minigan lists ", " ".join(names[t] for t in topological_order([y])))
 print("and walks back", " ".join(names[t] for t in reversed(topological_order([y]))))
 
 # %% [markdown]
-# The whole walk is the function `_walk` in `minigan/tensor.py`: about twenty lines; the extra ones skip what needs no
-# gradient.
+# The whole walk is the function `_walk` in `minigan/tensor.py`: some twenty-five lines; the extra ones skip what needs
+# no gradient.
 #
-# **Homework:** write `topological_order` yourself. The stub is in
-# `lessons/exercises/06_topological_order.py`; check it with `minigan exercise check topological_order`.
+# **Homework:** write `topological_order` yourself, in your folder of exercises; `minigan exercise check
+# topological_order` checks it.
 #
 # ## What you can now do
 #
@@ -303,4 +305,4 @@ print("and walks back", " ".join(names[t] for t in reversed(topological_order([y
 # - Write an operation as its value and one derivative per operand, also where operands are broadcast.
 # - Explain why backprop sorts the graph first, and what goes wrong otherwise.
 #
-# **Next:** lesson 3, checking gradients: how do you know that a derivative is right?
+# **Next:** *Checking gradients*: how do you know that a derivative is right?

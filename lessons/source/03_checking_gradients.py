@@ -1,8 +1,8 @@
 # %% [markdown]
-# # 3. Checking gradients
+# # Checking gradients
 #
 # - **Goals**: measure a derivative with differences; choose the step $h$; find wrong derivatives with `gradcheck`.
-# - **Prerequisites**: lesson 2 (the chain rule; `record` and derivatives `to_x(g, y)`).
+# - **Prerequisites**: *Tensors and the chain rule* (`record`, and derivatives `to_x(g, y)`).
 # - **Run time**: under 20 seconds on two cores.
 #
 # A wrong derivative gives no error message. The network still trains, only worse, and nobody sees why. So we measure
@@ -14,7 +14,7 @@ from IPython.display import display
 
 from minigan import Tensor, grad, gradcheck, ops, plots
 from minigan.exercises import check
-from minigan.models import mlp_generator
+from minigan.networks import mlp_generator
 from minigan.tensor import record
 
 rng = np.random.default_rng(0)
@@ -151,8 +151,9 @@ gradcheck(ops.relu, [[-1.0, 0.0, 2.0]])
 # $$\frac{dy}{dx} = \frac{c\,c - s\,s}{c\,c}.$$
 #
 # Hint: divide it out and write it with $y$ alone. It is the last layer of a generator: it brings each pixel between
-# -1 and 1. The same exercise is in `lessons/exercises/04_tanh.py`. (In reports of exercises, ignore the rows "order 2"
-# until gradients of gradients are needed, in the gradient penalty.)
+# -1 and 1. (In reports of exercises, ignore the rows "order 2" until gradients of gradients are needed, in the gradient
+# penalty. And every exercise is a file as well: `minigan exercise start` lays them out in the folder `exercises`, this
+# one as `tanh`.)
 
 
 # %% exercise="tanh"
@@ -298,15 +299,16 @@ print((A < 0).astype(int))  # 1 where negative
 # A pattern says more than a number.
 #
 # - `leaky` (left): some elements are wrong. They are those where $x$ is negative; compare with `A < 0`, printed above.
-# - `pick` (right): row 2 is wrong as a whole, for it was picked twice. Rows 1, 3 and 4 were never picked: their
+# - `pick` (right): row 2 is wrong as a whole, because it was picked twice. Rows 1, 3 and 4 were never picked: their
 #   gradient is 0, and that is right.
-# - `product`: $a$ is right everywhere; of $b$ only the diagonal is right, for transposing does not move it.
+# - `product`: $a$ is right everywhere; of $b$ only the diagonal is right, because transposing does not move it.
+
 # %% [markdown]
 # ## Break it: an upstream gradient of ones
 #
 # Many home-made checks differentiate `y.sum()`. That is $g = 1$ everywhere. Here is why `gradcheck` never does that.
-# Batch norm (lesson 10) brings each column to mean 0 and variance 1: $\hat x = (x - \mu)/\sigma$. Its derivative has
-# three terms (derived in lesson 10; take it as given), and we leave out the last:
+# Batch norm brings each column to mean 0 and variance 1: $\hat x = (x - \mu)/\sigma$. Its derivative has three terms
+# (derived in the lesson *Batch norm and the DCGAN*; take it as given), and we leave out the last:
 #
 # $$\frac{dL}{dx} = \frac{1}{\sigma}\bigl(g - \operatorname{mean} g - \hat x \operatorname{mean}(g\,\hat x)\bigr)$$
 
@@ -395,4 +397,4 @@ print(f"repaired: {len(repaired)} of 8 {repaired or ''}")
 # - Check the derivative of any function of yours with `gradcheck`, and read the report and the map of its errors.
 # - Explain why the upstream gradient of a check must be random.
 #
-# Next, lesson 4: layers and losses, where the derivatives of a discriminator are written and checked.
+# **Next:** *Layers and losses*, where the derivatives of a discriminator are written and checked.

@@ -1,8 +1,8 @@
 # %% [markdown]
-# # 4. Layers and losses
+# # Layers and losses
 #
 # - **Goals**: write the layers and the loss of a discriminator, and know why weights and losses start as they do.
-# - **Prerequisites**: lessons 2 and 3 (derivatives `to_x(g, y)`; `gradcheck`).
+# - **Prerequisites**: *Tensors and the chain rule* (derivatives `to_x(g, y)`) and *Checking gradients*.
 # - **Run time**: under 20 seconds on two cores.
 #
 # A discriminator can be as simple as this: dense layer, leaky ReLU, dense layer, leaky ReLU, ..., dense layer. Its
@@ -23,9 +23,9 @@ rng = np.random.default_rng(0)
 #
 # $$y_{no} = \sum_i x_{ni} W_{oi} + b_o, \qquad y = x W^T + b$$
 #
-# with $x$ `(N, in)`, $W$ `(out, in)`, $b$ `(out,)` and $y$ `(N, out)`. (In lesson 2 $w$ was `(in, out)`; libraries
-# store `(out, in)`, hence the transpose.) For each number, ask in which outputs it acts, and add up what comes back
-# from all of them:
+# with $x$ `(N, in)`, $W$ `(out, in)`, $b$ `(out,)` and $y$ `(N, out)`. (In *Tensors and the chain rule* $w$ was
+# `(in, out)`; libraries store `(out, in)`, hence the transpose.) For each number, ask in which outputs it acts, and add
+# up what comes back from all of them:
 #
 # - $x_{ni}$ acts on $y_{no}$ for every $o$, by the factor $W_{oi}$: the gradient is $\sum_o g_{no} W_{oi}$;
 # - $W_{oi}$ acts on $y_{no}$ for every $n$, by the factor $x_{ni}$: the gradient is $\sum_n g_{no} x_{ni}$;
@@ -34,8 +34,10 @@ rng = np.random.default_rng(0)
 # ## Exercise: `linear`
 #
 # Write the value, and the three sums: two are matrix products, the last is `ops.sum`. Hint: shapes decide; only one
-# product of $g$ and $W$ gives `(N, in)`. Each of the four lines with `raise` is one to replace. The same exercise is
-# `lessons/exercises/08_linear.py`.
+# product of $g$ and $W$ gives `(N, in)`. Each of the four lines with `raise` is one to replace.
+#
+# (Every exercise is a file as well: `minigan exercise start` lays them out in the folder `exercises`, this one as
+# `linear`.)
 
 
 # %% exercise="linear"
@@ -97,7 +99,7 @@ plots.lines(
 #
 # Write its derivative. Hint: `np.where(condition, a, b)` on the array `x.data`; at the corner $x = 0$ take the slope.
 # Simplest: multiply $g$ by this plain array, which then takes the dtype of $g$. (As a `Tensor` it must have the dtype
-# of `x`: `Tensor(array, dtype=x.dtype)`.) The same exercise is `lessons/exercises/05_leaky_relu.py`.
+# of `x`: `Tensor(array, dtype=x.dtype)`.)
 
 
 # %% exercise="leaky_relu"
@@ -195,7 +197,7 @@ plots.lines(
 # %% [markdown]
 # On a log scale a constant factor is a straight line. Too small: in layer 5 all numbers are nearly 0. Too large: in
 # layer 5 nearly all lie outside of the picture. With He's weights layer 20 is still about as wide as layer 1; the small
-# drift is chance, for 256 terms are not infinitely many.
+# drift is chance, because 256 terms are not infinitely many.
 #
 # The gradient goes back through the same weights, so it shrinks or grows by the same factor. Start with a random
 # gradient at layer 20 and go back to layer 1:
@@ -213,8 +215,8 @@ plots.lines(
 # With too small weights the gradient that reaches layer 1 is about $10^{-12}$: gradient descent would not move layer 1.
 # With too large ones it is above $10^6$, and the first step throws the weights away.
 #
-# **Question: why does the DCGAN (lesson 10) draw its weights from $N(0, 0.02^2)$?** It may, because batch norm
-# brings the numbers back to variance 1 after nearly every layer; 0.02 itself is a habit.
+# **Question: why does the DCGAN draw its weights from $N(0, 0.02^2)$?** It may, because batch norm brings the numbers
+# back to variance 1 after nearly every layer (see *Batch norm and the DCGAN*); 0.02 itself is a habit.
 #
 # **Question: why not start with all weights 0?** Then all units of a layer compute the same, get the same gradient,
 # and stay the same forever.
@@ -222,7 +224,7 @@ plots.lines(
 # ## Homework (optional): `he_normal`
 #
 # Draw the weights. Hint: `rng.standard_normal(shape)` has standard deviation 1 and is float64; `.astype(np.float32)`
-# converts. The same exercise is `lessons/exercises/09_he_normal.py`.
+# converts.
 
 
 # %% exercise="he_normal"
@@ -274,14 +276,14 @@ plots.lines(
 
 # %% [markdown]
 # **Question: why is a discriminator with loss 0 bad?** Then $D = t$ for every image, and its gradient $D - t$ is 0: *D*
-# has nothing left to learn. What that means for *G* depends on *G*'s loss: lesson 8.
+# has nothing left to learn. What that means for *G* depends on *G*'s loss: see *Saturation*.
 #
 # ## Exercise: `bce_with_logits`
 #
 # First `softplus`: its value on the array `x.data`, with `np.maximum`, `np.exp`, `np.abs` and `np.log1p` (`log1p(z)` is
 # $\ln(1 + z)$, exact for tiny $z$). In its derivative $e^x/(1+e^x)$ overflows as well, so use `ops.sigmoid`, which is
 # written safely. Then the loss, with `softplus` and `mean`. Hint: two softplus terms, with the weights $t$ and
-# $1 - t$. The same exercise is `lessons/exercises/07_bce_with_logits.py`.
+# $1 - t$.
 
 
 # %% exercise="bce_with_logits"
@@ -366,7 +368,7 @@ plots.lines(
 
 # %% [markdown]
 # At logit 40, $D = 1 - 4 \cdot 10^{-18}$. A float64 has 16 digits, so $D$ **is** 1, $1 - D$ is 0, $\ln 0 = -\infty$.
-# In float32, in which we train, that happens at logit 20 already. Just before the end the gradient is noise, for
+# In float32, in which we train, that happens at logit 20 already. Just before the end the gradient is noise, because
 # $1 - D$ has only a few digits left.
 #
 # Clipping is worse than it looks: beyond the clip the loss is constant, so the gradient is 0. The discriminator is
@@ -395,4 +397,4 @@ for way in ways:
 # - Say by which factor a layer changes the size of numbers and gradients, and choose the weights so that it is 1.
 # - Explain why a loss takes logits and not probabilities.
 #
-# Next, lesson 5: optimizers, and why a game of two players is no descent.
+# **Next:** *Optimizers and games*, and why a game of two players is no descent.

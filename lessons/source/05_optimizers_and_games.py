@@ -1,9 +1,9 @@
 # %% [markdown]
-# # 5. Optimizers and games
+# # Optimizers and games
 #
 # - **Goals**: derive momentum and Adam; write one step of Adam; see why two players who both go downhill may turn in
 #   circles.
-# - **Prerequisites**: lesson 2 (gradients).
+# - **Prerequisites**: *Tensors and the chain rule* (gradients).
 # - **Run time**: under 20 seconds on two cores.
 
 # %%
@@ -118,15 +118,16 @@ paths(ravine, routes, (-4.5, 1.5), (-1.7, 2.3), "40 steps in a ravine")
 #
 # ## 3. Your turn: one step of Adam
 #
-# The same exercise is in `lessons/exercises/10_adam_step.py`. Hint: `m *= b1`, then `m += (1 - b1) * g`
-# (in place, for the caller must see the change); give the corrected means new names.
+# Hint: `m *= b1`, then `m += (1 - b1) * g` (in place, because the caller must see the change); give the corrected means
+# new names. (Every exercise is a file as well: `minigan exercise start` lays them out in the folder `exercises`, this
+# one as `adam_step`.)
 
 
 # %% exercise="adam_step"
-def adam_step(self: Any, theta: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray) -> None:
-    """Move theta by one step, in place; m and v too are changed in place. All four have one shape.
+def adam_step(self: Any, theta: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray, t: int) -> None:
+    """Move theta by its t-th step, in place; m and v too are changed in place. All four arrays have one shape.
 
-    self is the optimizer: self.lr, self.betas (the pair b1, b2), self.eps, and self.steps, which is t: 1 at first.
+    self is the optimizer: self.lr, self.betas (the pair b1, b2) and self.eps. At the first step, t is 1.
     """
     ### BEGIN SOLUTION
     b1, b2 = self.betas
@@ -134,7 +135,7 @@ def adam_step(self: Any, theta: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.
     m += (1 - b1) * g
     v *= b2
     v += (1 - b2) * g * g
-    m_hat, v_hat = m / (1 - b1**self.steps), v / (1 - b2**self.steps)
+    m_hat, v_hat = m / (1 - b1**t), v / (1 - b2**t)
     theta -= self.lr * m_hat / (np.sqrt(v_hat) + self.eps)
     ### END SOLUTION
 
@@ -159,16 +160,16 @@ else:
 #
 # Without the correction, $m$ is too small by the factor $1 - b_1^t$, and $\sqrt v$ by $\sqrt{1 - b_2^t}$. By hand at
 # $t = 1$, with the usual $b_1 = 0.9$ and $b_2 = 0.999$: $0.1 / \sqrt{0.001} = 3.16$. **The first steps are too long,
-# not too short**, for $v$ is the slower mean. We undo both corrections of minigan's Adam by making `lr` larger by
+# not too short**, because $v$ is the slower mean. We undo both corrections of minigan's Adam by making `lr` larger by
 # that factor, and give it a gradient that is always 3:
 
 
 # %%
 class Uncorrected(optim.Adam):
-    def update(self, theta, g, m, v):
+    def update(self, theta, g, m, v, t):
         (b1, b2), lr = self.betas, self.lr
-        self.lr = lr * (1 - b1**self.steps) / np.sqrt(1 - b2**self.steps)
-        super().update(theta, g, m, v)
+        self.lr = lr * (1 - b1**t) / np.sqrt(1 - b2**t)
+        super().update(theta, g, m, v, t)
         self.lr = lr
 
 
@@ -198,7 +199,7 @@ lines(lengths, "step t", "length of the step / lr", "Adam on a constant gradient
 # The right Adam moves by exactly lr from the first step on. Uncorrected, with the usual betas, its steps are up to 6.6
 # times too long, and only after some 2400 steps (a few times $1/(1 - b_2)$) is the error below 5 %. A smaller $b_2$
 # makes the error smaller and sooner over: with 0.99 it is a factor of 2.1 at most, and some 240 steps. A smaller $b_1$
-# makes it larger, for then $m$ is complete long before $v$: with 0.5 and 0.99 it is 5.3. On the ravine:
+# makes it larger, because then $m$ is complete long before $v$: with 0.5 and 0.99 it is 5.3. On the ravine:
 
 # %%
 broken = {
@@ -211,7 +212,8 @@ paths(ravine, broken, (-4.5, 3), (-1.7, 2.3), "Adam, lr 0.2, betas 0.9 and 0.999
 
 # %% [markdown]
 # Both start in the same direction. The uncorrected one takes such long steps that it flies past the minimum at $x = 0$
-# and has to come back. With a network, such first steps throw away the good start of the weights (lesson 4).
+# and has to come back. With a network, such first steps throw away the good start of the weights (see *Layers and
+# losses*).
 #
 # ## 5. A game of two players
 #
@@ -273,8 +275,8 @@ paths(lambda x, y: x * y, orbits, (-4, 4), (-3.6, 3.6), "min over x, max over y,
 # %% [markdown]
 # Simultaneous steps spiral outwards; alternating steps stay on their ellipse. That is one reason why a GAN's players
 # take turns, each answering to the other's latest move. (The contour lines are those of $xy$: dark is high.) And the
-# *mean* of the alternating points lies near the solution: `train.update_average` keeps such a running mean of the
-# generator, and the samples are drawn from that.
+# *mean* of the alternating points lies near the solution: `update_average` in `minigan/gan.py` keeps such a running
+# mean of the generator, and the samples are drawn from that.
 #
 # **Question: why not one optimizer for both?** One optimizer goes down one loss. Try both candidates:
 #
@@ -311,9 +313,9 @@ paths(lambda x, y: x * y, turns, (-4, 4), (-3.5, 3.5), "Adam in the game x y, al
 # GANs are trained with little momentum. A real GAN is not $xy$: its losses also have valleys, in which some momentum
 # helps, and 0.5 is the usual compromise.
 #
-# **Question: which betas?** The usual ones are (0.9, 0.999). Lesson 1 uses (0.5, 0.9) and `minigan train` (0.5, 0.99):
-# a smaller $b_1$ because the right direction turns, and a smaller $b_2$ because the size of the gradients changes as
-# the other player learns ($v$ then remembers about $1/(1 - b_2) = 100$ steps, not 1000).
+# **Question: which betas?** The usual ones are (0.9, 0.999). *What is a GAN?* uses (0.5, 0.9) and `minigan train`
+# (0.5, 0.99): a smaller $b_1$ because the right direction turns, and a smaller $b_2$ because the size of the gradients
+# changes as the other player learns ($v$ then remembers about $1/(1 - b_2) = 100$ steps, not 1000).
 #
 # **Try** (guess first):
 #
@@ -338,4 +340,4 @@ paths(lambda x, y: x * y, turns, (-4, 4), (-3.5, 3.5), "Adam in the game x y, al
 # * Show by hand that in $\min_x \max_y\, xy$ simultaneous steps spiral outwards and alternating steps go around, and
 #   say why a GAN has two optimizers.
 #
-# Next: lesson 6, the first GAN. There the two players are networks, and the game has a known best answer.
+# **Next:** *The first GAN*. There the two players are networks, and the game has a known best answer.

@@ -1,9 +1,9 @@
 # %% [markdown]
-# # 6. The first GAN
+# # The first GAN
 #
 # - **Goals**: derive the best discriminator and the value of the game; write both losses; watch a GAN learn a
 #   density; break it twice.
-# - **You need**: lessons 4 (`bce_with_logits`) and 5 (two players, two optimizers).
+# - **You need**: *Layers and losses* (`bce_with_logits`) and *Optimizers and games* (two players, two optimizers).
 # - **Run time**: under 30 seconds on two cores.
 #
 # Everything here is one number per sample: the data are points on a line, of shape (N, 1). So both densities can be
@@ -15,10 +15,11 @@ import numpy as np
 from minigan import Tensor, grad, losses, no_grad, optim
 from minigan.data import mixture_1d
 from minigan.exercises import Result
+from minigan.gan import draw_noise, minimise
+from minigan.gans.gan import discriminator_step, generator_step
 from minigan.losses import bce_with_logits
-from minigan.models import mlp_discriminator, mlp_generator
+from minigan.networks import mlp_discriminator, mlp_generator
 from minigan.plots import lines, play
-from minigan.train import discriminator_step, draw_noise, generator_step
 
 # %% [markdown]
 # ## 1. The best discriminator
@@ -35,8 +36,8 @@ from minigan.train import discriminator_step, draw_noise, generator_step
 # $$\frac{p}{d} - \frac{q}{1 - d} = 0 \quad\Rightarrow\quad p (1 - d) = q d
 # \quad\Rightarrow\quad D^* = \frac{p}{p + q}.$$
 #
-# It is a maximum, for the second derivative $-p/d^2 - q/(1-d)^2$ is negative. By hand: where reals are three times as
-# dense as fakes, $D^* = 3/4$; where there are only fakes, 0; where both are equally dense, 1/2.
+# It is a maximum, because the second derivative $-p/d^2 - q/(1-d)^2$ is negative. By hand: where reals are three times
+# as dense as fakes, $D^* = 3/4$; where there are only fakes, 0; where both are equally dense, 1/2.
 
 # %%
 d = np.linspace(0.01, 0.99, 99)
@@ -53,7 +54,7 @@ lines(curves, "belief d at this x", "p ln d + q ln(1 - d)", "What D gains at one
 # = \underbrace{\int p \ln \frac{p}{m}\, dx + \int q \ln \frac{q}{m}\, dx}_{2\, JS(p, q)}
 # - 2 \ln 2 = 2\, JS(p, q) - \ln 4$$
 #
-# (for $\int p\, dx = \int q\, dx = 1$). $JS$ is the Jensen-Shannon divergence: 0 if $p = q$, and $\ln 2$ if $p$ and
+# (because $\int p\, dx = \int q\, dx = 1$). $JS$ is the Jensen-Shannon divergence: 0 if $p = q$, and $\ln 2$ if $p$ and
 # $q$ have no place in common. So **against the best $D$, the generator makes the distance between $p$ and $q$
 # smaller.** $D$'s loss is $-V$:
 #
@@ -97,11 +98,11 @@ print(f"JS = {js(p, q):.3f}, so the best D has the loss ln 4 - 2 JS = {np.log(4)
 #
 # $D$'s loss is $-V$ on a batch, $-$mean $\ln D(real)$ $-$ mean $\ln (1 - D(fake))$. $G$'s loss is $-$mean
 # $\ln D(fake)$: it wants its fakes to be called real. (This is the non-saturating loss. The other choice, mean
-# $\ln(1 - D(fake))$, is lesson 8.)
+# $\ln(1 - D(fake))$, comes in the lesson *Saturation*.)
 #
 # Write both with `bce_with_logits(logits, target)`, which is the mean of $-t \ln D - (1 - t) \ln (1 - D)$ for the
-# target $t$. Hint: which target makes which of the two terms go away? Its own exercise is
-# `lessons/exercises/07_bce_with_logits.py`.
+# target $t$. Hint: which target makes which of the two terms go away? (`bce_with_logits` itself is one of the exercises
+# that `minigan exercise start` lays out as files.)
 
 
 # %% exercise="d_loss"
@@ -124,7 +125,7 @@ def g_loss(fake_logits: Tensor) -> Tensor:
 # The check compares value and gradients with minigan's own, at random logits and at +-100.
 
 
-# %%
+# %% setup=true
 def compare(mine, right, count):
     """Compare a loss of `count` batches of logits with the right one, and say what came of it; nothing is raised."""
     hundred, noise = np.full((4, 1), 100.0), 3 * np.random.default_rng(0).standard_normal((2, 4, 1))
@@ -184,9 +185,7 @@ def value_on(n):
 
 
 for _ in range(1000):
-    optimizer.zero_grad()
-    value_on(128).backward()
-    optimizer.step()
+    minimise(value_on(128), optimizer)  # zero_grad, backward, step
 
 
 def belief(D):
@@ -247,10 +246,10 @@ for step in range(1001):
         frames.append(picture(G, D, f"after {step} steps"))
         distances.append((step, np.log(4) - 2 * js(p, density(fakes(G)))))
     real = Tensor(mixture_1d(128, rng, **MIXTURE))  # (128, 1)
-    figures = discriminator_step(G, D, d_optimizer, game, real, 4, rng)
-    generator_step(G, D, g_optimizer, game, 128, 4, rng)
+    figures = discriminator_step(G, D, d_optimizer, game, real, draw_noise(128, 4, rng))
+    generator_step(G, D, g_optimizer, game, draw_noise(128, 4, rng))
     d_losses.append(figures["d_loss"].item())
-play(frames, alt="the density of the fakes moves to that of the reals; D follows D*")
+play(frames, alt="the density of the fakes moves to that of the reals; D follows D*", colours=32)
 
 # %% [markdown]
 # The fakes begin as one bump. After 100 steps they are wide, after 400 most are around -2, and after 1000 they have
@@ -270,12 +269,12 @@ lines(curves, "step", "D's loss", "D's loss comes to ln 4")
 
 # %% [markdown]
 # The best possible loss (dashed) rises from 0.75 to about 1.36: that is $\ln 4 - 2 JS$ with a $JS$ of about 0.01.
-# $D$'s own loss lies above it, for $D$ is late, and comes to $\ln 4$. So do not wait for the losses of a GAN to go
+# $D$'s own loss lies above it, because $D$ is late, and comes to $\ln 4$. So do not wait for the losses of a GAN to go
 # down. When $D$'s loss is $\ln 4$, either the fakes are good or $D$ is poor; the samples tell which.
 #
 # **Question: why run D twice?** $V$ has two means: one over reals, one over fakes, so $D$'s step scores both. Then
 # $G$'s step scores fakes again: $D$ has changed in between, and this time the gradient must go through $D$ to $G$ (in
-# $D$'s step it stops at the fakes). Lesson 7 takes both steps apart.
+# $D$'s step it stops at the fakes). The next lesson takes both steps apart.
 #
 # ## 6. Break it: D too strong
 #
@@ -291,8 +290,9 @@ def strong(game, warm_up, turns, steps=80):
     g_optimizer, norms = optim.SGD(G.parameters(), lr=0.05), []
     for step in range(steps):
         for _ in range(turns + (warm_up if step == 0 else 0)):
-            discriminator_step(G, D, d_optimizer, game, Tensor(mixture_1d(128, rng, **MIXTURE)), 4, rng)
-        generator_step(G, D, g_optimizer, game, 128, 4, rng)
+            real = Tensor(mixture_1d(128, rng, **MIXTURE))
+            discriminator_step(G, D, d_optimizer, game, real, draw_noise(128, 4, rng))
+        generator_step(G, D, g_optimizer, game, draw_noise(128, 4, rng))
         norms.append(np.sqrt(sum((w.grad.numpy() ** 2).sum() for w in G.parameters())))
     return fakes(G), norms
 
@@ -312,7 +312,7 @@ lines({"reals": (x, p)} | curves, "x", "density", "80 steps of G, begun at x = -
 # With a strong $D$ and the minimax loss, the fakes are still at -8 after 80 steps. The gradient of $\ln(1 - D)$ in
 # the logit is $-D$: where $D$ is sure of a fake, $D$ is nearly 0, and so is all that $G$ is told. $D$'s loss is
 # nearly 0 here, and $JS = \ln 2$: nothing to follow. The non-saturating loss has the gradient $D - 1$, nearly $-1$ at
-# the same place, and gets $G$ out. Lesson 8 measures this.
+# the same place, and gets $G$ out. *Saturation* measures this.
 #
 # ## 7. Break it: D too weak
 #
@@ -325,8 +325,9 @@ def weak(seed, lr_d=2e-5, steps=600):
     G, D, g_optimizer, d_optimizer, rng = players(lr_d=lr_d, seed=seed)
     seen = []
     for step in range(steps):
-        discriminator_step(G, D, d_optimizer, game, Tensor(mixture_1d(128, rng, **MIXTURE)), 4, rng)
-        generator_step(G, D, g_optimizer, game, 128, 4, rng)
+        real = Tensor(mixture_1d(128, rng, **MIXTURE))
+        discriminator_step(G, D, d_optimizer, game, real, draw_noise(128, 4, rng))
+        generator_step(G, D, g_optimizer, game, draw_noise(128, 4, rng))
         if step % 10 == 0:
             points = fakes(G, 500)
             seen.append((np.quantile(points, 0.05), points.mean(), np.quantile(points, 0.95)))
@@ -352,7 +353,7 @@ chase(first, "D's learning rate 200 times too low: seed 0")
 
 # %% [markdown]
 # $G$ goes where $D$ believed most *some time ago*, past all the reals (they lie between -3.5 and 4). Long after, $D$
-# notices and turns, and $G$ flies off to the other side. It is the orbit of lesson 5. Another seed:
+# notices and turns, and $G$ flies off to the other side. It is the orbit of *Optimizers and games*. Another seed:
 
 # %%
 chase(second, "D's learning rate 200 times too low: seed 1")
@@ -375,4 +376,4 @@ chase(second, "D's learning rate 200 times too low: seed 1")
 # * Write the losses of both players with `bce_with_logits`.
 # * Recognise a $D$ that is too strong ($G$ stands still) and one that is too weak ($G$ runs about or collapses).
 #
-# Next: lesson 7, one training step, line by line, on the plane.
+# **Next:** *One training step, line by line*, on the plane.

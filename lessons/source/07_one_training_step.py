@@ -1,8 +1,8 @@
 # %% [markdown]
-# # 7. One training step, line by line
+# # One training step, line by line
 #
 # - **Goals**: know every shape and every gradient of one step of $D$ and one step of $G$; write both steps.
-# - **You need**: lessons 2 (chain rule), 4 (dense layer, loss) and 6 (the two losses).
+# - **You need**: *Tensors and the chain rule*, *Layers and losses*, *The first GAN* (the two losses).
 # - **Run time**: under 60 seconds on two cores.
 #
 # A GAN on the plane: real points come from two moons, noise $z$ is two numbers, and a fake is $G(z)$. Both networks are
@@ -10,16 +10,17 @@
 
 # %%
 import copy
+import inspect
 import time
 
 import numpy as np
 
-from minigan import Tensor, grad, losses, nn, optim, plots, train
+from minigan import Tensor, gans, grad, losses, nn, optim, plots
 from minigan.data import moons
 from minigan.exercises import check
+from minigan.gan import belief, draw_noise, minimise
 from minigan.metrics import frechet_distance
-from minigan.models import mlp_discriminator, mlp_generator
-from minigan.train import draw_noise, score
+from minigan.networks import mlp_discriminator, mlp_generator
 
 rng = np.random.default_rng(0)
 G, D = mlp_generator(2, (2,), (32, 32), rng), mlp_discriminator((2,), (32, 32), rng)
@@ -37,8 +38,8 @@ def batch(n: int) -> Tensor:
 
 for _ in range(110):
     for _ in range(3):  # D gets three steps, so that its opinion is worth looking at
-        train.discriminator_step(G, D, opt_D, game, batch(128), 2, rng)
-    train.generator_step(G, D, opt_G, game, 128, 2, rng)
+        gans.gan.discriminator_step(G, D, opt_D, game, batch(128), draw_noise(128, 2, rng))
+    gans.gan.generator_step(G, D, opt_G, game, draw_noise(128, 2, rng))
 
 # %% [markdown]
 # ## By hand: three formulas
@@ -83,8 +84,10 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 # %% [markdown]
 # ## D's step in five stages
 #
-# Each stage is a line or two of `minigan/train.py`; `stage` keeps a picture of each. For these two steps the optimizer
-# is the plainest, SGD: $\theta \leftarrow \theta - \text{lr} \cdot g$, with rates so large that one step can be seen.
+# Each stage is one line of `minigan/gans/gan.py`, and is marked there as D 1 to D 5 and G 1 to G 5. Here each is a cell
+# that begins with this line (the last stage of each step is taken apart), and `stage` keeps a picture of it. For these
+# two steps the optimizer is the plainest, SGD: $\theta \leftarrow \theta - \text{lr} \cdot g$, with rates so large that
+# one step can be seen.
 
 # %%
 N, limits, pictures, captions = 48, (-2.0, 2.0), [], []
@@ -132,40 +135,52 @@ row(*pictures[-2:])
 # %% [markdown]
 # Both grey nets are the same: $G$ bends the plane of noise, and its dots with it, onto the plane of points.
 #
-# **D 3: score reals and detached fakes.** One logit per point. Here `detach` does nothing, for `frozen` has cut the
+# **D 3: score reals and detached fakes.** One logit per point. Here `detach` does nothing, because `frozen` has cut the
 # graph already: it is a second lock, and the only one in programs without `frozen`, which also protects the running
-# statistics of batch norm (lesson 10).
+# statistics of batch norm (see *Batch norm and the DCGAN*).
 
 # %%
-real_logits, fake_logits = score(D, real), score(D, fake.detach())
+real_logits, fake_logits = D(real), D(fake.detach())
 beliefs = [x.sigmoid().numpy() for x in (real_logits, fake_logits)]  # of reals, of fakes
 title = f"D 3: mean D(real) {beliefs[0].mean():.2f}, D(fake) {beliefs[1].mean():.2f}"
 stage("D 3: score reals and fakes", plots.gan_view(real, fake, D, title=title, limits=limits))
 print("real_logits", real_logits.shape, " fake_logits", fake_logits.shape)
 
 # %% [markdown]
-# **D 4: loss and backward.** The gradient at a logit is $(D - 1)/N$ for a real and $D/N$ for a fake: how wrong $D$ is.
-# The picture keeps only the points on the wrong side of 1/2.
+# **D 4: the loss.** One number. Its gradient at a logit is $(D - 1)/N$ for a real and $D/N$ for a fake: how wrong $D$
+# is. The picture keeps only the points on the wrong side of 1/2.
 
 # %%
 loss = game.discriminator(real_logits, fake_logits)
-opt_D.zero_grad()
-loss.backward()
-print(f"loss {loss.item():.4f}, shape {loss.shape}\nD:")
-show_gradients(D)
-print("G:")
-show_gradients(G)
-
-# %%
+print(f"loss {loss.item():.4f}, shape {loss.shape}")
 wrong = beliefs[0][:, 0] < 0.5, beliefs[1][:, 0] > 0.5  # reals, fakes
 errors = np.concatenate([1 - beliefs[0], beliefs[1]])[:, 0]  # |gradient| times N
 share = errors[np.concatenate(wrong)].sum() / errors.sum()
 picture = plots.gan_view(
     real.numpy()[wrong[0]], fake.numpy()[wrong[1]], D, title=f"D 4: what D has wrong: {share:.0%} of |g|", limits=limits
 )
-stage("D 4: loss and backward", picture)
+stage("D 4: the loss", picture)
 print(f"{wrong[0].sum()} of {N} reals and {wrong[1].sum()} of {N} fakes are on the wrong side")
 row(*pictures[-2:])
+
+# %% [markdown]
+# **D 5: walk back to D's weights, and move them.** This is the function `minimise`, and every GAN in minigan trains
+# with it:
+
+# %%
+print(inspect.getsource(minimise))
+
+# %% [markdown]
+# Its first two lines forget the gradients of the last step, and walk back from the loss to the optimizer's own
+# parameters:
+
+# %%
+opt_D.zero_grad()
+loss.backward(inputs=opt_D.parameters)
+print("D:")
+show_gradients(D)
+print("G:")
+show_gradients(G)
 
 # %% [markdown]
 # Is it what the three formulas say?
@@ -178,15 +193,15 @@ for name, parameter in D.state().items():
     print(f"{name:9} largest difference {error:.1e}")
 
 # %% [markdown]
-# **D 5: update.** Only $D$'s parameters move.
+# The third line moves the weights. Only $D$'s move.
 
 # %%
 before = [p.numpy().copy() for p in G.parameters()]
 opt_D.step()
-after = [score(D, x).sigmoid().numpy().mean() for x in (real, fake)]
+after = [belief(D(x)).item() for x in (real, fake)]
 title = f"D 5: mean D(real) {after[0]:.2f}, D(fake) {after[1]:.2f}"
-stage("D 5: update D", plots.gan_view(real, fake, D, title=title, limits=limits))
-new_loss = game.discriminator(score(D, real), score(D, fake)).item()
+stage("D 5: walk back, and move D's weights", plots.gan_view(real, fake, D, title=title, limits=limits))
+new_loss = game.discriminator(D(real), D(fake)).item()
 print(f"D's loss on the same points: {loss.item():.4f} -> {new_loss:.4f}")
 foreseen = opt_D.lr * sum((p.grad.numpy() ** 2).sum() for p in D.parameters())
 print(f"it fell by {loss.item() - new_loss:.4f}; lr times |gradient|^2 is {foreseen:.4f}")
@@ -221,30 +236,36 @@ row(*pictures[-2:])
 
 # %%
 with D.frozen():
-    fake_logits = score(D, fake)
-believed = fake_logits.sigmoid().numpy().mean()
+    fake_logits = D(fake)
+believed = belief(fake_logits).item()
 title = f"G 3: mean D(fake) {believed:.2f}"
 stage("G 3: score the fakes", plots.gan_view(None, fake, D, G, title=title, limits=limits))
 print("fake_logits", fake_logits.shape)
 
 # %% [markdown]
-# **G 4: loss and backward.** The gradient at a logit is $(D - 1)/N$. Through $D$ it becomes a gradient at each fake,
-# `(N, 2)`: the arrows, which point down the slope. Through $G$ it becomes the gradients of $G$'s weights.
+# **G 4: the loss.** Its gradient at a logit is $(D - 1)/N$. Through $D$ it becomes a gradient at each fake, `(N, 2)`:
+# the arrows, which point down the slope.
 
 # %%
 loss = game.generator(fake_logits)
 (to_fakes,) = grad(loss, fake)  # for the picture only
+print(f"loss {loss.item():.4f}, shape {loss.shape}; gradient of the fakes {to_fakes.shape}")
+picture = plots.gan_view(real, fake, D, gradients=to_fakes, title="G 4: where D wants the fakes to go", limits=limits)
+stage("G 4: the loss", picture)
+row(*pictures[-2:])
+
+# %% [markdown]
+# **G 5: walk back through D and G, and move G's weights.** Again the three lines of `minimise`, this time with $G$'s
+# optimizer. First the walk: through $G$, the gradient of each fake becomes the gradients of $G$'s weights.
+
+# %%
+opt_D.zero_grad()  # what D's own step left behind, only so that we see that nothing new comes
 opt_G.zero_grad()
-for parameter in D.parameters():
-    parameter.grad = None  # what D's own step left behind
-loss.backward()
-print(f"loss {loss.item():.4f}, shape {loss.shape}; gradient of the fakes {to_fakes.shape}\nG:")
+loss.backward(inputs=opt_G.parameters)
+print("G:")
 show_gradients(G)
 print("D:")
 show_gradients(D)
-picture = plots.gan_view(real, fake, D, gradients=to_fakes, title="G 4: where D wants the fakes to go", limits=limits)
-stage("G 4: loss and backward", picture)
-row(*pictures[-2:])
 
 # %%
 _, at_fakes = by_hand(D, fake, lambda x: (sigmoid(x) - 1) / N)  # through D to the fakes
@@ -254,17 +275,17 @@ for name, parameter in G.state().items():
     print(f"{name:9} largest difference {np.abs(parameter.grad.numpy() - to_weights[name]).max():.1e}")
 
 # %% [markdown]
-# **G 5: update.** Only $G$'s parameters move. The same noise now gives other fakes.
+# Then the step: only $G$'s weights move, and the same noise now gives other fakes.
 
 # %%
 opt_G.step()
 moved = G(noise)
-believed_now = score(D, moved).sigmoid().numpy().mean()
+believed_now = belief(D(moved)).item()
 title = f"G 5: mean D(fake) {believed:.2f} before, {believed_now:.2f} now"
-stage("G 5: update G", plots.gan_view(None, moved, D, G, title=title, limits=limits))
+stage("G 5: walk back, and move G's weights", plots.gan_view(None, moved, D, G, title=title, limits=limits))
 move, arrow = moved.numpy() - fake.numpy(), -to_fakes.numpy()
 cosine = (move * arrow).sum(axis=1) / np.linalg.norm(move, axis=1) / np.linalg.norm(arrow, axis=1)
-print(f"G's loss on the same noise: {loss.item():.4f} -> {game.generator(score(D, moved)).item():.4f}")
+print(f"G's loss on the same noise: {loss.item():.4f} -> {game.generator(D(moved)).item():.4f}")
 print(f"angle between a fake's arrow and its real move: median {np.degrees(np.arccos(np.median(cosine))):.0f} degrees")
 print(f"{np.mean(cosine < 0):.0%} of the fakes moved against their arrow")
 row(pictures[7], pictures[9])
@@ -275,7 +296,7 @@ row(pictures[7], pictures[9])
 #
 # ## All ten, one at a time
 #
-# For class: step through them. (The pictures above are the same; these buttons need a running kernel.)
+# In class: step through them. (The pictures above are the same; these buttons need a running kernel.)
 
 # %%
 plots.stepper(pictures, captions)
@@ -285,8 +306,8 @@ plots.stepper(pictures, captions)
 
 # %%
 G2, D2, opt_G2, opt_D2, rng2 = copy.deepcopy(start)
-train.discriminator_step(G2, D2, opt_D2, game, real, 2, rng2)
-train.generator_step(G2, D2, opt_G2, game, N, 2, rng2)
+gans.gan.discriminator_step(G2, D2, opt_D2, game, real, draw_noise(N, 2, rng2))
+gans.gan.generator_step(G2, D2, opt_G2, game, draw_noise(N, 2, rng2))
 for name, mine, theirs in (("G", G, G2), ("D", D, D2)):
     pairs = zip(mine.parameters(), theirs.parameters(), strict=True)
     print(f"{name}: largest difference {max(np.abs(a.numpy() - b.numpy()).max() for a, b in pairs):.1e}")
@@ -300,38 +321,23 @@ for name, mine, theirs in (("G", G, G2), ("D", D, D2)):
 #
 # ## Exercise: `discriminator_step`
 #
-# Write the five stages. Hint: `draw_noise(n, noise_dim, rng, labels)` gives the noise and `score(discriminator, images,
-# labels)` the logits; the reals come first in `game.discriminator`. The `labels` are for lesson 10, where both players
-# are told the digit; here they are `None`: pass them on to both functions. The part with the penalty is for Wasserstein
-# games and is done already. The same exercise is `lessons/exercises/17_discriminator_step.py`.
+# Write the stages D 2 to D 5; the noise is given. Hint: the reals come first in `game.discriminator`. What is returned
+# is written already: the loss, and `belief`, which is the mean of $D$, all cut off from the graph. (Every exercise is a
+# file as well: `minigan exercise start` lays them out in the folder `exercises`, this one as `discriminator_step`.)
 
 
 # %% exercise="discriminator_step"
-def discriminator_step(generator, discriminator, optimizer, game, real, noise_dim, rng, labels=None, penalty=0.0):
-    """One step of the discriminator. real (N, ...), noise (N, noise_dim), logits (N, 1), loss ().
-
-    The generator must come out as it went in. Returns the loss and the mean beliefs in reals and in fakes.
-    """
-    # Stages 1 to 4, up to the loss. Name them fake, real_logits, fake_logits and loss.
+def discriminator_step(G, D, optimizer, game, real, noise):
+    """One step of D. real (n, ...), noise (n, noise_dim), logits (n, 1), loss (). G must come out as it went in."""
+    # D 2 to D 5; name them fake, real_logits, fake_logits and loss.
     ### BEGIN SOLUTION
-    noise = draw_noise(len(real), noise_dim, rng, labels)
-    with generator.frozen():
-        fake = generator(noise)
-    real_logits = score(discriminator, real, labels)
-    fake_logits = score(discriminator, fake.detach(), labels)
+    with G.frozen():
+        fake = G(noise)
+    real_logits, fake_logits = D(real), D(fake.detach())
     loss = game.discriminator(real_logits, fake_logits)
+    minimise(loss, optimizer)
     ### END SOLUTION
-    if penalty:
-        loss = loss + penalty * losses.gradient_penalty(
-            lambda x: score(discriminator, x, labels), real, fake.detach(), rng
-        )
-    # Forget old gradients; backward; stage 5.
-    ### BEGIN SOLUTION
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-    ### END SOLUTION
-    return {"d_loss": loss, "d_real": real_logits.sigmoid().mean(), "d_fake": fake_logits.sigmoid().mean()}
+    return {"d_loss": loss.detach(), "d_real": belief(real_logits), "d_fake": belief(fake_logits)}
 
 
 # %% check="discriminator_step"
@@ -340,32 +346,41 @@ check("discriminator_step", discriminator_step)
 # %% [markdown]
 # ## Exercise: `generator_step`
 #
-# Hint: here the gradient must reach the generator through the discriminator, so nothing is detached; decide who is
-# frozen, and when. Pass `labels` on to `draw_noise` and `score` again. The same exercise is
-# `lessons/exercises/18_generator_step.py`.
+# Write the stages G 2 to G 5. Hint: here the gradient must reach the generator through the discriminator, so nothing is
+# detached; decide who is frozen, and when.
 
 
 # %% exercise="generator_step"
-def generator_step(generator, discriminator, optimizer, game, batch_size, noise_dim, rng, labels=None):
-    """One step of the generator. noise (batch_size, noise_dim), logits (batch_size, 1), loss ().
+def generator_step(G, D, optimizer, game, noise):
+    """One step of G. noise (n, noise_dim), logits (n, 1), loss (). D must come out as it went in.
 
-    The discriminator must come out as it went in. Returns {"g_loss": the loss}.
+    Returns {"g_loss": the loss, cut off from the graph}.
     """
     ### BEGIN SOLUTION
-    noise = draw_noise(batch_size, noise_dim, rng, labels)
-    fake = generator(noise)
-    with discriminator.frozen():
-        fake_logits = score(discriminator, fake, labels)
+    fake = G(noise)
+    with D.frozen():
+        fake_logits = D(fake)
     loss = game.generator(fake_logits)
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-    return {"g_loss": loss}
+    return {"g_loss": minimise(loss, optimizer)}
     ### END SOLUTION
 
 
 # %% check="generator_step"
 check("generator_step", generator_step)
+
+# %% [markdown]
+# When both pass, compare yours with minigan's. (`@swappable` lets your function run in its place.)
+
+# %%
+print(inspect.getsource(gans.gan.discriminator_step))
+print(inspect.getsource(gans.gan.generator_step))
+
+# %% [markdown]
+# D 1 and G 1 stand in the method that calls both. It also takes the average of $G$'s weights, from which samples are
+# drawn:
+
+# %%
+print(inspect.getsource(gans.OriginalGAN.step))
 
 # %% [markdown]
 # ## Break it
@@ -386,38 +401,43 @@ def cosine_of(a: np.ndarray, b: np.ndarray) -> float:
 # %% [markdown]
 # ### Forget `frozen` and `detach`
 #
-# D's step without `frozen` and without `detach`. Which parameters get gradients, and what does it cost?
+# D's step without `frozen` and without `detach`. Then only one lock is left: `minimise` walks back to the parameters of
+# D's optimizer and nowhere else. Most programs do not have it: their `backward()`, like minigan's without `inputs`,
+# walks back to everything that needs a gradient. Which parameters get gradients, and what does it cost?
 
 
 # %%
-def score_and_walk_back(G, D, real, noise, forget: bool) -> float:
-    """Stages D 2 to D 4; returns the milliseconds they took."""
+def score_and_walk_back(G, D, real, noise, forget: bool, inputs) -> float:
+    """Stages D 2 to D 5, without the step; returns the milliseconds they took."""
     began = time.perf_counter()
     if forget:
         fake = G(noise)
     else:
         with G.frozen():
             fake = G(noise).detach()
-    game.discriminator(score(D, real), score(D, fake)).backward()
+    game.discriminator(D(real), D(fake)).backward(inputs=inputs)
     return 1000 * (time.perf_counter() - began)
 
 
 # %%
 many, much_noise = batch(2000), draw_noise(2000, 2, np.random.default_rng(1))
-for forget in (False, True):
+for forget, only_D in ((False, False), (True, True), (True, False)):
     G2, D2, *_ = copies()
-    times = [score_and_walk_back(G2, D2, many, much_noise, forget) for _ in range(40)]
+    inputs = D2.parameters() if only_D else None
+    times = [score_and_walk_back(G2, D2, many, much_noise, forget, inputs) for _ in range(40)]
     counts = [sum(p.grad is not None for p in net.parameters()) for net in (G2, D2)]
-    print(f"forgotten {forget!s:5}  parameters with gradients: G {counts[0]}, D {counts[1]}; {min(times):.1f} ms")
+    walk = "to D only" if only_D else "to all"
+    print(f"forgotten {forget!s:5}  walk {walk:9}  with gradients: G {counts[0]}, D {counts[1]}; {min(times):.1f} ms")
 
 # %% [markdown]
-# Then all six parameters of $G$ get gradients that nobody wants. Usually `opt_G.zero_grad()` throws them away, and only
-# time is lost. But where that is forgotten too, they are **added** to G's own gradients. Where do they point?
+# Where two locks are forgotten and there is no third, the walk goes on through $G$, and all six of its parameters get
+# gradients that nobody wants. Usually `opt_G.zero_grad()` throws them away, and only time is lost. But where that is
+# forgotten too, they are **added** to G's own gradients. Where do they point?
 
 # %%
 noise = draw_noise(N, 2, np.random.default_rng(1))
 G2, D2, *_ = copies()
-fake_logits = score(D2, G2(noise))
+fake_logits = D2(G2(noise))
 from_d = np.concatenate([g.numpy().ravel() for g in grad(losses.bce_with_logits(fake_logits, 0.0), G2.parameters())])
 from_g = np.concatenate([g.numpy().ravel() for g in grad(game.generator(fake_logits), G2.parameters())])
 print(f"norms: from D's loss {np.linalg.norm(from_d):.3f}, from G's own loss {np.linalg.norm(from_g):.3f}")
@@ -428,11 +448,9 @@ for name, loss_of in (("G's own loss", game.generator), ("D's loss", lambda x: l
     G2, D2, opt_G2, _ = copies()
     beliefs = []
     for _ in range(51):
-        opt_G2.zero_grad()
-        logits = score(D2, G2(noise))
-        loss_of(logits).backward()
-        opt_G2.step()
-        beliefs.append(logits.sigmoid().numpy().mean())
+        logits = D2(G2(noise))
+        minimise(loss_of(logits), opt_G2)
+        beliefs.append(belief(logits).item())
     print(f"50 steps of G down {name}: mean D(fake) {beliefs[0]:.2f} -> {beliefs[-1]:.2f}")
 
 # %% [markdown]
@@ -449,8 +467,8 @@ for name, loss_of in (("G's own loss", game.generator), ("D's loss", lambda x: l
 # %%
 G2, D2, *_ = copies()
 for rule in (losses.minimax, losses.non_saturating):
-    fake_logits = score(D2, G2(noise))
-    total = rule.discriminator(score(D2, real), fake_logits) + rule.generator(fake_logits)
+    fake_logits = D2(G2(noise))
+    total = rule.discriminator(D2(real), fake_logits) + rule.generator(fake_logits)
     norm = np.sqrt(sum((g.numpy() ** 2).sum() for g in grad(total, G2.parameters())))
     print(f"{rule.__name__:14} norm of G's gradient from the sum of both losses: {norm:.4f}")
 
@@ -480,8 +498,8 @@ def play(game, steps: int = 400):
     G, D, rng = new_players()
     opt_G, opt_D = (optim.Adam(net.parameters(), lr=3e-3, betas=(0.5, 0.99)) for net in (G, D))
     for _ in range(steps):
-        figures = train.discriminator_step(G, D, opt_D, game, batch(128), 2, rng)
-        train.generator_step(G, D, opt_G, game, 128, 2, rng)
+        figures = gans.gan.discriminator_step(G, D, opt_D, game, batch(128), draw_noise(128, 2, rng))
+        gans.gan.generator_step(G, D, opt_G, game, draw_noise(128, 2, rng))
     return G, D, figures
 
 
@@ -490,11 +508,8 @@ def play_with_one_optimizer(steps: int = 400):
     G, D, rng = new_players()
     both = optim.Adam(G.parameters() + D.parameters(), lr=3e-3, betas=(0.5, 0.99))
     for _ in range(steps):
-        fake_logits = score(D, G(draw_noise(128, 2, rng)))
-        loss = game.discriminator(score(D, batch(128)), fake_logits) + game.generator(fake_logits)
-        both.zero_grad()
-        loss.backward()
-        both.step()
+        fake_logits = D(G(draw_noise(128, 2, rng)))
+        minimise(game.discriminator(D(batch(128)), fake_logits) + game.generator(fake_logits), both)
     return G, D
 
 
@@ -502,7 +517,7 @@ def play_with_one_optimizer(steps: int = 400):
 right_G, right_D, right = play(game)
 one_G, one_D = play_with_one_optimizer()
 for name, final_G, final_D in (("two optimizers", right_G, right_D), ("one optimizer", one_G, one_D)):
-    means = [score(final_D, x).sigmoid().numpy().mean() for x in (batch(1000), final_G(draw_noise(1000, 2, rng)))]
+    means = [belief(final_D(x)).item() for x in (batch(1000), final_G(draw_noise(1000, 2, rng)))]
     print(f"{name}: D(real) {means[0]:.2f}, D(fake) {means[1]:.2f}")
 row(view(right_G, right_D, "two optimizers", 6), view(one_G, one_D, "one optimizer", 6))
 
@@ -541,7 +556,7 @@ with G2.frozen():
     fake = G2(noise)
 try:
     with D2.frozen():
-        game.generator(score(D2, fake.detach())).backward()
+        minimise(game.generator(D2(fake.detach())), opt_G2)
 except ValueError as error:
     print(error)
 
@@ -560,12 +575,11 @@ def error(a: np.ndarray, right: np.ndarray) -> str:
 
 
 fake, fresh = G2(noise), G2(draw_noise(2000, 2, np.random.default_rng(4))).detach()
-old_logits = score(D2, fake)
+old_logits = D2(fake)
 of_old_d = to_g(old_logits)
-before = [score(D2, x).sigmoid().numpy().mean() for x in (fake, fresh)]
-game.discriminator(score(D2, real), score(D2, fake.detach())).backward()
-opt_D2.step()
-stale, of_new_d = to_g(old_logits), to_g(score(D2, fake))
+before = [belief(D2(x)).item() for x in (fake, fresh)]
+minimise(game.discriminator(D2(real), D2(fake.detach())), opt_D2)
+stale, of_new_d = to_g(old_logits), to_g(D2(fake))
 print(f"gradient from the stale logits: {error(stale, of_new_d)} away from that of the new D,")
 print(f"                                {error(stale, of_old_d)} away from that of the old D")
 
@@ -575,7 +589,7 @@ print(f"                                {error(stale, of_old_d)} away from that 
 # fakes, with their graph, scored by the new D. The gradient is right. But D has just been trained on these very fakes:
 
 # %%
-after = [score(D2, x).sigmoid().numpy().mean() for x in (fake, fresh)]
+after = [belief(D2(x)).item() for x in (fake, fresh)]
 for name, old, new in zip(("the 48 fakes of D's step", "2000 fresh fakes"), before, after, strict=True):
     print(f"{name:25} mean D {old:.3f} -> {new:.3f}")
 
@@ -589,4 +603,4 @@ for name, old, new in zip(("the 48 fakes of D's step", "2000 fresh fakes"), befo
 # - Say where each walk back begins, what it passes through, and where it ends.
 # - Recognise a forgotten `detach`, swapped labels and stale fakes by what they do.
 #
-# **Next**: lesson 8 asks why $G$ does not simply minimise what $D$ maximises.
+# **Next:** *Saturation* asks why $G$ does not simply minimise what $D$ maximises.

@@ -1,8 +1,9 @@
 # %% [markdown]
-# # 8. Saturation
+# # Saturation
 #
 # - **Goals**: derive the gradients of both generator losses; see one of them vanish; know what that costs.
-# - **You need**: lesson 4 (log-sigmoid), lesson 6 (the game), lesson 7 (one training step).
+# - **You need**: *Layers and losses* (the loss from logits), *The first GAN* (the game), *One training step, line by
+#   line*.
 # - **Run time**: under 40 seconds on two cores.
 #
 # In the game as it was first written, $D$ maximises and $G$ minimises the same value. Nobody trains $G$ that way. Why?
@@ -15,10 +16,11 @@ import numpy as np
 from minigan import Tensor, grad, losses, no_grad, optim, plots
 from minigan.data import moons
 from minigan.exercises import check
-from minigan.models import mlp_discriminator, mlp_generator
+from minigan.gan import belief, draw_noise
+from minigan.gans.gan import discriminator_step, generator_step
+from minigan.networks import mlp_discriminator, mlp_generator
 from minigan.ops import sigmoid
 from minigan.tensor import record
-from minigan.train import discriminator_step, draw_noise, generator_step
 
 # %% [markdown]
 # ## By hand: two losses of one logit
@@ -55,7 +57,8 @@ plots.lines(slopes, "logit x of a fake (left: D is sure that it is fake)", "slop
 # ## Exercise: `generator_losses`
 #
 # Write both values and both derivatives. Hint: `np.logaddexp(0, a)` is softplus of an array; in the derivatives use
-# `sigmoid` of tensors, and do not forget the mean. The same exercise is `lessons/exercises/16_generator_losses.py`.
+# `sigmoid` of tensors, and do not forget the mean. (Every exercise is a file as well: `minigan exercise start` lays
+# them out in the folder `exercises`, this one as `generator_losses`.)
 
 
 # %% exercise="generator_losses"
@@ -120,24 +123,18 @@ def gradient_norm(G, D, game) -> float:
     return np.sqrt(sum((g.numpy() ** 2).sum() for g in grad(loss, G.parameters())))
 
 
-def belief(G, D) -> float:
-    """The mean of D(fake)."""
-    with no_grad():
-        return D(G(noise)).sigmoid().mean().item()
-
-
 # %%
 opt_D = optim.Adam(D.parameters(), lr=1e-3)
 steps, norms, beliefs, snapshots = [], {name: [] for name in games}, [], {}
 for step in range(2001):
     if step % 20 == 0:
         steps.append(step)
-        beliefs.append(belief(G, D))
+        beliefs.append(belief(D(G(noise))).item())
         for name, game in games.items():
             norms[name].append(gradient_norm(G, D, game))
     if step in (100, 2000):
         snapshots[step] = copy.deepcopy(D)
-    figures = discriminator_step(G, D, opt_D, losses.minimax, batch(rng), 2, rng)
+    figures = discriminator_step(G, D, opt_D, losses.minimax, batch(rng), draw_noise(128, 2, rng))
     if step in (100, 500, 1000, 2000):
         sizes = ", ".join(f"{name} {norms[name][-1]:.3g}" for name in games)
         print(f"step {step:4}: D's loss {figures['d_loss'].item():.4f}, D(fake) {beliefs[-1]:.4f}; |gradient|: {sizes}")
@@ -176,8 +173,8 @@ def play(game, d_steps: int, make_optimizer, steps: int = 40):
     opt_G, opt_D = make_optimizer(young_G.parameters()), optim.Adam(old_D.parameters(), lr=1e-3)
     distances = [distance(young_G)]
     for _ in range(steps):
-        discriminator_step(young_G, old_D, opt_D, game, batch(rng), 2, rng)
-        generator_step(young_G, old_D, opt_G, game, 128, 2, rng)
+        discriminator_step(young_G, old_D, opt_D, game, batch(rng), draw_noise(128, 2, rng))
+        generator_step(young_G, old_D, opt_G, game, draw_noise(128, 2, rng))
         distances.append(distance(young_G))
     return young_G, old_D, distances
 
@@ -204,11 +201,10 @@ plots.beside(*views).quantize(256, method=1)  # fewer colours: a smaller noteboo
 # %% [markdown]
 # With a $D$ in doubt, both losses do nearly equally well: near $D = 1/2$ their slopes are nearly equal. With the
 # over-trained $D$, minimax leaves $G$ where it was, for all of its 40 steps, and the non-saturating loss brings it to
-# the data, although
-# $D$ was as sure of itself at the start.
+# the data, although $D$ was as sure of itself at the start.
 #
-# **Question: does Adam not cure it?** Adam divides each gradient by its running size (lesson 5), so a factor that all
-# gradients share drops out:
+# **Question: does Adam not cure it?** Adam divides each gradient by its running size (see *Optimizers and games*), so a
+# factor that all gradients share drops out:
 
 # %%
 adam = lambda parameters: optim.Adam(parameters, lr=1e-3)
@@ -241,4 +237,4 @@ for name, w in weights.items():
 # - Measure the gradient that reaches $G$, and recognise saturation by it.
 # - Explain why a perfect $D$ is a poor teacher, and what Adam changes about that and what not.
 #
-# **Next**: lesson 9 goes from points to images: convolution and its transpose.
+# **Next:** *Convolution and its transpose* goes from points to images.

@@ -1,8 +1,8 @@
 # %% [markdown]
-# # 9. Convolution and its transpose
+# # Convolution and its transpose
 #
 # - **Goals**: write convolution as patches times a matrix; find its derivatives; see where checkerboards come from.
-# - **You need**: lesson 2 (the derivative of a matrix product) and lesson 3 (`gradcheck`).
+# - **You need**: *Tensors and the chain rule* (the derivative of a matrix product) and *Checking gradients*.
 # - **Run time**: under 40 seconds on two cores.
 #
 # The discriminator of a DCGAN is made of convolutions, the generator of *transposed* convolutions. One is the gradient
@@ -11,7 +11,7 @@
 # %%
 import numpy as np
 
-from minigan import Tensor, grad, gradcheck, ops, plots
+from minigan import Tensor, grad, gradcheck, ops, plain, plots
 from minigan.data import load_mnist
 from minigan.exercises import check
 from minigan.ops import fold, reshape
@@ -29,7 +29,7 @@ rng = np.random.default_rng(0)
 #
 # For several channels, add over them too. The stride $s$ says how far the kernel moves from one place to the next, and
 # the padding $p$ how many rows and columns of zeros are put around the image first. (In full, with both and with all
-# axes, the formula stands above `conv2d` in `minigan/ops/conv.py`.)
+# axes, the formula stands at the top of `minigan/ops/conv.py`.)
 #
 # Here is a kernel that answers "is it brighter to the right than to the left?", and one for "below than above".
 
@@ -43,17 +43,27 @@ plots.beside(plots.image_grid(digit.numpy()), plots.image_grid(edges[:, :1]), pl
 
 # %% [markdown]
 # Left the image; in the middle "brighter to the right"; on the right "brighter below". Grey is 0: no edge. White is
-# yes, black the opposite: darker to the right, or darker below. The results have 26 rows and columns, for a 3x3 kernel
-# has 26 places in 28 pixels.
+# yes, black the opposite: darker to the right, or darker below. The results have 26 rows and columns, because a 3x3
+# kernel has 26 places in 28 pixels.
 #
-# A network is not given such kernels: it learns them. For that we need the derivatives in $x$ and in $w$, and a fast
-# way to compute all of it.
+# A network is not given such kernels: it learns them. For that we need the derivatives in $x$ and in $w$, and a way to
+# compute all of it.
 #
-# ## Patches as a matrix
+# ## Two ways to compute it
 #
-# Loops over $i, j, k, l$ in Python would take minutes for one layer. The trick of every library: **copy each patch
-# into a row of a matrix. Then all sums are one matrix product.** Take a 4x4 image and a 3x3 kernel: there are 2x2
-# places, so 4 patches of 9 numbers.
+# Nobody loops over $i, j, k, l$ in Python. **The first way** loops over the few places $(k, l)$ of the kernel only: for
+# one of them, all outputs together meet a shifted part of the image. This is the formula, and `minigan/ops/conv.py` is
+# written so.
+
+# %%
+x, y = digit.numpy()[0, 0], np.zeros((26, 26), np.float32)
+for k, m in np.ndindex(3, 3):
+    y += x[k : k + 26, m : m + 26] * right[k, m]
+print("largest difference from conv2d:", np.abs(y / 8 - edges[0, 0]).max())
+
+# %% [markdown]
+# **The second way** takes all places at once: copy each patch into a row of a matrix. Then all sums are one matrix
+# product. Take a 4x4 image and a 3x3 kernel: there are 2x2 places, so 4 patches of 9 numbers.
 
 # %%
 small = Tensor(np.arange(16.0).reshape(1, 1, 4, 4))
@@ -76,9 +86,23 @@ print("patches @ kernel:", product)
 print("conv2d:          ", ops.conv2d(small, w).numpy().reshape(-1))
 
 # %% [markdown]
-# **Going back.** The derivative of copying is adding (lesson 2: a value that is used several times gets the sum of its
-# gradients). So the gradient of each patch is added back to the place it was cut from. `ops.fold` does that. Give each
-# copy the gradient 1, and every pixel learns how often it was used:
+# So a convolution is a dense layer that is applied to every patch. minigan has both ways: `minigan/ops/conv.py` is the
+# one to read, and `minigan/fast/conv.py`, with large products of patches, is the one that runs. Inside `with plain():`
+# the first one runs. Both must give the same, up to rounding. Here is a layer of a DCGAN:
+
+# %%
+numbers = np.random.default_rng(1)
+x = Tensor(numbers.standard_normal((64, 32, 14, 14), dtype=np.float32))
+kernels = Tensor(numbers.standard_normal((64, 32, 4, 4), dtype=np.float32))
+by_patches = ops.conv2d(x, kernels, stride=2, padding=1).numpy()  # (64, 64, 7, 7)
+with plain():
+    by_places = ops.conv2d(x, kernels, stride=2, padding=1).numpy()
+print(f"largest number {np.abs(by_places).max():.0f}, largest difference {np.abs(by_patches - by_places).max():.0e}")
+
+# %% [markdown]
+# **Going back.** The derivative of copying is adding: a value that is used several times gets the sum of its gradients.
+# So the gradient of each patch is added back to the place it was cut from. `ops.fold` does that. Give each copy the
+# gradient 1, and every pixel learns how often it was used:
 
 # %%
 ones = Tensor(np.ones((1, 9, 4)))  # a gradient of 1 for each number of the matrix
@@ -89,7 +113,8 @@ plots.heat_map(counts, "column", "row", "in how many patches?")
 # ## Exercise: unfold
 #
 # Hint: for one place $(k, m)$ inside the kernel, the pixels of *all* patches together are one slice of the images that
-# starts at row $k$ and column $m$ and has a step of `stride`. The same exercise is `lessons/exercises/11_unfold.py`.
+# starts at row $k$ and column $m$ and has a step of `stride`. (Every exercise is a file as well: `minigan exercise
+# start` lays them out in the folder `exercises`, this one as `unfold`.)
 
 
 # %% exercise="unfold"
@@ -118,7 +143,7 @@ check("unfold", unfold)
 #
 # Hint: put the weights into rows in the same order as the patches' columns, multiply, give the result its shape. Use
 # `ops.unfold`, `reshape`, `@` and `+` on tensors, and the derivatives come by themselves. A bias `(O,)` fits images as
-# `reshape(bias, (1, -1, 1, 1))`. The same exercise is `lessons/exercises/12_conv2d.py`.
+# `reshape(bias, (1, -1, 1, 1))`.
 
 
 # %% exercise="conv2d"
@@ -157,10 +182,10 @@ plots.heat_map(A, "pixel of the input (4 x 4)", "pixel of the output (2 x 2)", "
 # same 9 weights in each row. That is all that is special about a convolution: it looks near by (zeros), and it does the
 # same everywhere (shared weights).
 #
-# From lesson 2: if $y = A x$ and $g$ is the gradient at $y$, then the gradient at $x$ is $A^\top g$. So the input
-# gradient of a convolution is the multiplication by the **transposed** matrix. Column by column of $A^\top$: each
-# output pixel gives its $g$, times the kernel, to the patch that it came from. **It stamps the kernel on the image,
-# and where stamps overlap they add up.** As a layer of its own, this is the *transposed convolution*:
+# As for every matrix product: if $y = A x$ and $g$ is the gradient at $y$, then the gradient at $x$ is $A^\top g$. So
+# the input gradient of a convolution is the multiplication by the **transposed** matrix. Column by column of $A^\top$:
+# each output pixel gives its $g$, times the kernel, to the patch that it came from. **It stamps the kernel on the
+# image, and where stamps overlap they add up.** As a layer of its own, this is the *transposed convolution*:
 
 # %%
 g = Tensor(rng.standard_normal((1, 1, 2, 2)))
@@ -205,23 +230,22 @@ print("<x, A' y> =", dot(x, ops.conv_transpose2d(y, w, None, 2, 1)))
 # %% [markdown]
 # ## The triangle
 #
-# The convolution is linear in $w$ too, and so the gradient at $w$ is a transpose as well: `conv2d_weight` multiplies
-# patches by upstream gradients and adds over all places. The same number can be written in a third way:
+# The convolution is linear in $w$ too, and so the gradient at $w$ is a transpose as well: `conv_weight` multiplies
+# pixels by upstream gradients and adds over all places. The same number can be written in a third way:
 
 # %%
-print("<w, conv2d_weight(x, y)> =", dot(w, ops.conv2d_weight(x, y, (4, 4), 2, 1)))
+print("<w, conv_weight(x, y)> =", dot(w, ops.conv_weight(x, y, (4, 4), 2, 1)))
 
 # %% [markdown]
 # Behind all three stands one sum over all places where a pixel $x$, a weight $w$ and an output $y$ meet: $\sum
 # x_{i+k,\,j+l}\; w_{kl}\; y_{ij}$. Each function adds over two of them and leaves the third. So the derivatives of
-# each function are the other two, for ever: that is why `minigan/ops/conv.py` has three functions and no more, and
-# gradients of gradients come for free.
+# each function are the other two, for ever: three functions are enough, and gradients of gradients come for free.
 #
 # | function | gradient at the first operand | at the second |
 # |---|---|---|
-# | `y = conv2d(x, w)` | `conv_transpose2d(g, w)` | `conv2d_weight(x, g)` |
-# | `x = conv_transpose2d(y, w)` | `conv2d(g, w)` | `conv2d_weight(g, y)` |
-# | `w = conv2d_weight(x, y)` | `conv_transpose2d(y, g)` | `conv2d(x, g)` |
+# | `y = conv2d(x, w)` | `conv_transpose2d(g, w)` | `conv_weight(x, g)` |
+# | `x = conv_transpose2d(y, w)` | `conv2d(g, w)` | `conv_weight(g, y)` |
+# | `w = conv_weight(x, y)` | `conv_transpose2d(y, g)` | `conv2d(x, g)` |
 
 # %%
 gradcheck(lambda x, w: ops.conv2d(x, w, stride=2, padding=1), x[:1, :1], w[:2, :1], order=2)
@@ -230,7 +254,7 @@ gradcheck(lambda x, w: ops.conv2d(x, w, stride=2, padding=1), x[:1, :1], w[:2, :
 # ## Exercise: conv_transpose2d
 #
 # Hint: `conv2d` was unfold, then a product. Its transpose is the transposed product, then `fold`. Here `x` plays the
-# part of $g$. The same exercise is `lessons/exercises/13_conv_transpose2d.py`.
+# part of $g$.
 
 
 # %% exercise="conv_transpose2d"
@@ -353,7 +377,7 @@ def flipped(x: Tensor, w: Tensor) -> Tensor:
     return record(
         ops.conv2d(x, w).data,
         (x, lambda g, y: ops.conv_transpose2d(g, w[:, :, ::-1, ::-1])),  # wrong: it must be w
-        (w, lambda g, y: ops.conv2d_weight(x, g, w.shape[2:])),
+        (w, lambda g, y: ops.conv_weight(x, g, w.shape[2:])),
     )
 
 
@@ -407,4 +431,4 @@ gradcheck(flipped, x, blur)
 # - Derive the gradients of a convolution from the transposed matrix, and test them with the adjoint identity.
 # - Choose kernel and stride of a generator so that every pixel gets equally many stamps.
 #
-# Next: lesson 10 adds batch norm to these layers, and trains a DCGAN on real digits.
+# **Next:** *Batch norm and the DCGAN* adds batch norm to these layers, and trains them on real digits.

@@ -1,28 +1,31 @@
 # %% [markdown]
-# # 10. Batch norm and the DCGAN
+# # Batch norm and the DCGAN
 #
 # - **Goals**: derive and write batch norm; train a DCGAN on real digits; see the two ways in which batch norm misleads.
-# - **You need**: lesson 7 (the training step) and lesson 9 (convolutions).
-# - **Run time**: under 150 seconds on two cores. The training takes about one minute of it.
+# - **You need**: *One training step, line by line* and *Convolution and its transpose*.
+# - **Run time**: under 150 seconds on two cores.
 
 # %%
+import inspect
+
 import numpy as np
 
-from minigan import Tensor, grad, losses, no_grad, ops, plots
+from minigan import Tensor, grad, no_grad, ops, plots
 from minigan.data import DataLoader, load_mnist
 from minigan.exercises import check
+from minigan.gan import belief, minimise, one_hot, train
+from minigan.gans import ConditionalGAN
 from minigan.ops import concatenate, mean, reshape, sqrt, sum
 from minigan.tensor import record
-from minigan.train import GAN, Config, generator_step, score, suitable_threads, train
 
 rng = np.random.default_rng(0)
 
 # %% [markdown]
 # ## What batch norm does
 #
-# Each layer multiplies the size of its input by something. After many layers the numbers are tiny or huge (lesson 4).
-# Batch norm sets the size right in every layer: for each channel, subtract the mean over the batch and divide by the
-# standard deviation. With $M$ numbers $x_1 \dots x_M$ in a channel:
+# Each layer multiplies the size of its input by something. After many layers the numbers are tiny or huge (see *Layers
+# and losses*). Batch norm sets the size right in every layer: for each channel, subtract the mean over the batch and
+# divide by the standard deviation. With $M$ numbers $x_1 \dots x_M$ in a channel:
 #
 # $$\mu = \frac{1}{M} \sum_i x_i \qquad \sigma = \sqrt{\tfrac{1}{M} \sum_i (x_i - \mu)^2 + \varepsilon}
 # \qquad \hat{x}_i = \frac{x_i - \mu}{\sigma} \qquad y_i = w\, \hat{x}_i + b$$
@@ -52,8 +55,9 @@ plots.histograms(
 # ## Exercise: batch_norm
 #
 # Hint: `mean(x, axes, keepdims=True)` has the shape that fits `x`. Write $y$ with operations on tensors, and the
-# derivative comes by itself. `tensor.data.reshape(-1)` is an array `(C,)`. Change `running.data` in place. The same
-# exercise is `lessons/exercises/14_batch_norm.py`.
+# derivative comes by itself. `tensor.data.reshape(-1)` is an array `(C,)`. Change `running.data` in place. (Every
+# exercise is a file as well: `minigan exercise start` lays them out in the folder `exercises`, this one as
+# `batch_norm`.)
 
 
 # %% exercise="batch_norm"
@@ -122,8 +126,7 @@ for name, g in [("random g", rng.standard_normal((50, 1))), ("all ones", np.ones
 #
 # ## Exercise: batch_norm_backward (a challenge)
 #
-# Hint: put step 5 into the sum above; `mean(h, axes, keepdims=True)` and `sum(g, axes)`. The same exercise is
-# `lessons/exercises/15_batch_norm_backward.py`.
+# Hint: put step 5 into the sum above; `mean(h, axes, keepdims=True)` and `sum(g, axes)`.
 
 
 # %% exercise="batch_norm_backward"
@@ -181,9 +184,19 @@ plots.image_grid(images[:50])
 # stride 2, and batch norm follows all but the layers at the image and $D$'s last.
 
 # %%
-gan = GAN(Config(seed=0), shape=(1, 28, 28), classes=10)
-print(gan.generator.summary((64 + 10,)), "\n")
-print(gan.discriminator.summary((1, 28, 28)))
+shapes = {"images": (1, 28, 28), "labels": (10,)}  # of one image, and how many digits there are
+gan = ConditionalGAN(shapes, np.random.default_rng(0))
+print(gan.G.summary((64 + 10,)), "\n")
+print(gan.D.summary((1, 28, 28)))
+
+# %% [markdown]
+# Its training step has the stages of *One training step, line by line*, now with the labels $y$, as rows with a 1 at
+# the digit. It stands in `minigan/gans/conditional.py`:
+
+# %%
+print(inspect.getsource(ConditionalGAN.step))
+print(inspect.getsource(ConditionalGAN.fake))
+print(inspect.getsource(ConditionalGAN.score))
 
 # %% [markdown]
 # To watch the generator learn, we give it the same 20 noise vectors again and again, with the digits 0, 1, 2, ... in
@@ -192,7 +205,7 @@ print(gan.discriminator.summary((1, 28, 28)))
 
 # %%
 noise = rng.standard_normal((20, gan.noise_dim), dtype=np.float32)  # (20, 64)
-z = concatenate([Tensor(noise), gan.one_hot(np.arange(20) % 10)], axis=1)  # (20, 74)
+z = concatenate([Tensor(noise), one_hot(np.arange(20) % 10, 10)], axis=1)  # (20, 74)
 
 
 def draw(generator) -> np.ndarray:
@@ -208,33 +221,34 @@ def picture(images: np.ndarray):
 
 
 loader = DataLoader({"images": images, "labels": labels}, batch_size=64, seed=0)  # 937 batches
-frames, metrics, live = [picture(draw(gan.generator))], [], plots.Live()
-moments = [5, 10, 15, 20, 30, 40, 50, 60, 80, 100, 125, 150, 200, *range(250, 601, 50)]
+frames, metrics, live = [picture(draw(gan.G))], [], plots.Live()
+moments = [5, 10, 15, 20, 30, 40, 50, 60, 80, 100, 125, 150, 200, 300, 400, 500, 600]
 
 # %% [markdown]
-# Now train, 600 steps: about two thirds of the images are seen once. Each step is lesson 7's: once the discriminator,
-# once the generator. Press the stop button if you like, and run the cell again: it goes on where it was.
+# Now train, 600 steps: about two thirds of the images are seen once. Press the stop button if you like, and run the
+# cell again: it goes on where it was.
 
 # %%
-for figures in train(gan, loader, epochs=1):
-    metrics.append({"step": gan.step, **figures})
-    if gan.step in moments:
-        frames.append(picture(draw(gan.generator)))
+for figures in train(gan, loader):
+    metrics.append({"step": gan.steps, **figures})
+    if gan.steps in moments:
+        frames.append(picture(draw(gan.G)))
         live.show(frames[-1])
-    if gan.step == 20:
-        early = gan.generator.state_dict()  # a copy, for later
-    if gan.step >= 600:
+    if gan.steps == 20:
+        early = gan.G.state_dict()  # a copy, for later
+    if gan.steps >= 600:
         break
 
 # %%
 plots.play(frames, seconds=10, alt="20 digits as training goes on: first noise, then blobs, then digits")
 
 # %% [markdown]
-# First plain noise, then a fine pattern (lesson 9). After some 20 steps there is light in the middle, where digits are;
-# soon after there are strokes, by step 100 digits can be read, and from then on the edges get cleaner.
+# First plain noise, then a fine pattern (see the checkerboards of *Convolution and its transpose*). After some 20 steps
+# there is light in the middle, where digits are; soon after there are strokes, by step 100 digits can be read, and from
+# then on the edges get cleaner.
 
 # %%
-plots.loss_curves(metrics)
+plots.loss_curves(metrics).quantize(64, method=1)  # fewer colours: a smaller notebook
 
 # %% [markdown]
 # The thin lines are single steps, the thick ones means over 25 steps. Neither loss simply falls, as it would for a
@@ -244,7 +258,7 @@ plots.loss_curves(metrics)
 #
 # **Question: why would a loss of 0 for D be bad?** Then it would be certain of every image. In minimax the generator
 # would get no gradient at all; in the non-saturating game it gets one, but a large one, through places where D has
-# seen neither reals nor fakes (lesson 8). A discriminator that can still be fooled has more to teach.
+# seen neither reals nor fakes (see *Saturation*). A discriminator that can still be fooled has more to teach.
 #
 # ## The generator's choice
 #
@@ -256,8 +270,8 @@ styles = rng.standard_normal((10, gan.noise_dim), dtype=np.float32).repeat(10, a
 plots.image_grid(gan.sample(styles))  # labels 0, 1, ... 9 in turn
 
 # %% [markdown]
-# Most digits can be read, after one minute; some cannot. The rows have styles: thinner or bolder, upright or slanted.
-# Nobody told the generator about styles. It found that the noise can be used for what the label does not say.
+# Most digits can be read, after 600 steps; some cannot. The rows have styles: thinner or bolder, upright or slanted.
+# Nobody told the generator about styles. It found that the noise can be used to say what the label does not.
 #
 # **Question: can it happen that it makes one image only?** Yes: if one image fools D, nothing in G's loss asks for a
 # second one (mode collapse). Then D learns that image, G moves to the next, and so on. Here the labels force at least
@@ -268,53 +282,57 @@ plots.image_grid(gan.sample(styles))  # labels 0, 1, ... 9 in turn
 #
 # ## Break it: reals and fakes in one batch
 #
-# `discriminator_step` calls the discriminator twice, once for 64 reals and once for 64 fakes. **Question: why not once
-# for all 128?** It would be faster. First, ask the trained discriminator both ways:
+# The step calls the discriminator twice, once for 64 reals and once for 64 fakes. **Question: why not once for all
+# 128?** First, ask the trained discriminator both ways:
 
 # %%
-G, D = gan.generator, gan.discriminator
 test_images, test_labels = load_mnist("test")
-hot = gan.one_hot(test_labels[:64])  # (64, 10)
-with G.frozen(), D.frozen(), no_grad():
-    real = Tensor(test_images[:64])
-    fake = G(concatenate([Tensor(rng.standard_normal((64, 64), dtype=np.float32)), hot], axis=1))
-    apart = [score(D, batch, hot).sigmoid().mean().item() for batch in (real, fake)]
-    both = score(D, concatenate([real, fake]), concatenate([hot, hot])).sigmoid()
-    mixed = [both[:64].mean().item(), both[64:].mean().item()]
+y = one_hot(test_labels[:64], 10)  # (64, 10)
+with gan.G.frozen(), gan.D.frozen(), no_grad():
+    real, fake = Tensor(test_images[:64]), gan.fake(rng, y)  # (64, 1, 28, 28)
+    apart = [belief(gan.score(batch, y)).item() for batch in (real, fake)]
+    both = gan.score(concatenate([real, fake]), concatenate([y, y]))  # (128, 1)
+    mixed = [belief(both[:64]).item(), belief(both[64:]).item()]
 print(f"apart: D(real) = {apart[0]:.2f}, D(fake) = {apart[1]:.2f}")
 print(f"mixed: D(real) = {mixed[0]:.2f}, D(fake) = {mixed[1]:.2f}")
 
 # %% [markdown]
 # The images are the same, and the answers differ: with batch norm, an answer depends on the other images in the batch.
 # Now train a new GAN for 60 steps with mixed batches, and after each step also ask what D says to *the same fakes* when
-# they come alone, as they do in the generator's step.
+# they come alone, as they do in the generator's step. A GAN with another step is a class with another `step`:
+
 
 # %%
-broken = GAN(Config(seed=0), shape=(1, 28, 28), classes=10)
-G, D, game, told = broken.generator, broken.discriminator, losses.non_saturating, []
-with suitable_threads(G, D):
-    for _, batch in zip(range(60), loader.batches(epoch=0), strict=False):
-        real, hot = Tensor(batch["images"]), broken.one_hot(batch["labels"])
-        with G.frozen():
-            fake = G(concatenate([Tensor(rng.standard_normal((64, 64), dtype=np.float32)), hot], axis=1))
-        logits = score(D, concatenate([real, fake.detach()]), concatenate([hot, hot]))  # mixed: (128, 1)
-        loss = game.discriminator(logits[:64], logits[64:])
-        broken.d_optimizer.zero_grad()
-        loss.backward()
-        broken.d_optimizer.step()
-        generator_step(G, D, broken.g_optimizer, game, 64, 64, rng, hot)
-        with D.frozen(), no_grad():
-            alone = score(D, fake, hot)
-            told.append([a.sigmoid().mean().item() for a in (logits[:64], logits[64:], alone)])
+class Mixed(ConditionalGAN):
+    """A conditional GAN whose D gets reals and fakes in one batch: broken on purpose."""
+
+    def step(self, rng, images, labels):
+        real, y = Tensor(images), one_hot(labels, self.classes)
+        with self.G.frozen():
+            fake = self.fake(rng, y)
+        logits = self.score(concatenate([real, fake.detach()]), concatenate([y, y]))  # mixed: (128, 1)
+        minimise(self.game.discriminator(logits[:64], logits[64:]), self.d_optimizer)
+
+        again = self.fake(rng, y)
+        with self.D.frozen():
+            again_logits, alone = self.score(again, y), self.score(fake, y)
+        minimise(self.game.generator(again_logits), self.g_optimizer)
+        names = ("reals, in a mixed batch", "fakes, in a mixed batch", "the same fakes, alone")
+        return dict(zip(names, map(belief, (logits[:64], logits[64:], alone)), strict=True))
+
 
 # %%
-told = np.array(told)  # (60, 3)
-names = ("reals, in a mixed batch", "fakes, in a mixed batch", "the same fakes, alone")
-plots.lines({name: (range(1, 61), told[:, i]) for i, name in enumerate(names)}, "step", "D's mean belief", ylim=(0, 1))
+broken, told = Mixed(shapes, np.random.default_rng(0)), []
+for figures in train(broken, loader):
+    told.append(figures)
+    if broken.steps == 60:
+        break
+series = {name: (range(1, 61), [figures[name] for figures in told]) for name in told[0]}
+plots.lines(series, "step", "D's mean belief", ylim=(0, 1))
 
 # %%
 after_60 = frames[1 + moments.index(60)]
-plots.beside(after_60, picture(draw(broken.generator)))  # apart, and mixed
+plots.beside(after_60, picture(draw(broken.G)))  # apart, and mixed
 
 # %% [markdown]
 # In mixed batches D is perfect after ten steps. But the same fakes, alone, it takes for real, by the end with near
@@ -327,8 +345,8 @@ plots.beside(after_60, picture(draw(broken.generator)))  # apart, and mixed
 # all that D had learned to see. So D believes them, G's loss is almost 0, and G learns nothing. No error is raised, and
 # both losses look wonderful.
 #
-# The rule: **one batch of D holds only reals or only fakes.** `score_both` in `minigan/train.py` keeps it; it mixes
-# only where no layer looks across the batch.
+# The rule: **one batch of D holds only reals or only fakes.** Every step in `minigan/gans/` keeps it. (It is a rule of
+# batch norm only: where no layer looks across the batch, one pass over both gives the same.)
 #
 # ## Break it: eval statistics too early
 #
@@ -337,13 +355,14 @@ plots.beside(after_60, picture(draw(broken.generator)))  # apart, and mixed
 # draw with the batch's statistics, then with the running ones:
 
 # %%
-young = GAN(Config(seed=0), shape=(1, 28, 28), classes=10).generator
+young = ConditionalGAN(shapes, rng).G
 young.load_state_dict(early)
 with_batch = draw(young)
 young.eval()
 with_running = draw(young)
 print(f"spread of the pixels: {with_batch.std():.2f} with the batch's, {with_running.std():.2f} with the running")
-plots.beside(plots.image_grid(with_batch), plots.image_grid(with_running))  # train(), and eval()
+pair = plots.beside(plots.image_grid(with_batch), plots.image_grid(with_running))  # train(), and eval()
+pair.quantize(32, method=1)
 
 # %%
 with young.frozen(), no_grad():
@@ -367,5 +386,5 @@ print("              running variance:      ", young[2].running_var.numpy()[:4].
 # - Train a DCGAN on real images, and read its curves.
 # - Recognise the two classic mistakes with batch norm: mixed batches, and statistics that are not ready.
 #
-# This was the last lesson. Next: `minigan train` with your own images (`--data my_pictures/`), the other losses
-# (`--loss hinge`), and exercises 16 to 19.
+# This was the last lesson. **Next:** your own images (`minigan train dcgan --data my_pictures/`), the other losses
+# (`minigan train --loss hinge`), and the exercise `wasserstein`.

@@ -1,8 +1,8 @@
 """The same functions, quicker: threads and blocks, fused passes over arrays, kernels for a GPU.
 
-Nothing that README asks you to read imports this room. It enters its versions in the table (`minigan/table.py`), each under
-the name of the plain function that it equals up to rounding; the tests hold the two together. In plain mode
-(MINIGAN_PLAIN=1, or `with minigan.plain():`) none of it runs.
+No readable room imports this one. It enters its versions in the table (`minigan/table.py`), each under the name of the
+plain function that it equals up to rounding; the tests hold the two together. In plain mode (MINIGAN_PLAIN=1, or
+`with minigan.plain():`) none of it runs.
 
 threads.py      several cores, blocks that fit the cache, matrix products
 conv.py         convolution through all patches in one matrix
@@ -20,5 +20,6 @@ from minigan.fast import conv, elementwise, norm, steps, threads
 __all__ = ["conv", "elementwise", "norm", "steps", "threads"]
 
 # The C library's malloc returns a large block to the system at once when it is freed, and asks for it again a moment
-# later: thousands of page faults in a training step. After it has freed one block of 31 MB, it keeps those up to that size.
+# later: thousands of page faults in a training step. After it has freed one block of 31 MB, it keeps those up to that
+# size.
 np.empty(31 * 2**20, np.uint8)

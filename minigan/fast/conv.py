@@ -1,13 +1,13 @@
-"""The sums of convolution through patches: all patches of an input in one matrix, so that one large product does it all.
+"""The sums of convolution through patches: all of them in one matrix, so that one large product does it all.
 
-A convolution layer is a dense layer that is applied to every patch. `patches` copies every patch into a row of a matrix,
-and `add_patches` adds such rows back to the places that they came from. Then `correlate` is patches, then a product;
-`stamp` is a product, then adding patches; `correlate_weight` multiplies upstream gradients by patches.
+A convolution layer is a dense layer that is applied to every patch. `patches` copies every patch into a row of a
+matrix, and `add_patches` adds such rows back to the places that they came from. Then `correlate` is patches, then a
+product; `stamp` is a product, then adding patches; `correlate_weight` multiplies upstream gradients by patches.
 
 Inputs have shape (N, C, *size), as in PyTorch, but results lie in memory channels last, as (N, *size, C), and so do the
 layers' weights: then a product writes its result in the final order, with no transposed copies. Whatever is called
-`images` here is channels last. The work goes in blocks of a few samples, whose patches stay in the cache, shared out over
-the cores.
+`images` here is channels last. The work goes in blocks of a few samples, whose patches stay in the cache, shared out
+over the cores.
 """
 
 from collections.abc import Iterator
@@ -117,8 +117,8 @@ def add_patches(images: Any, parts: Any, grid: Grid) -> None:
 def _add_squares(images: Any, parts: Any, s: int, t: int) -> None:
     """`add_patches` in fewer, longer additions, where the strides s and t divide the sizes of kernel and images.
 
-    Cut both into rectangles of s x t pixels. With k = s k' + a, the row s i + k is row a of rectangle i + k': so a whole
-    rectangle (k', m') of the kernel goes to whole rectangles of the image, in one addition.
+    Cut both into rectangles of s x t pixels. With k = s k' + a, the row s i + k is row a of rectangle i + k': so a
+    whole rectangle (k', m') of the kernel goes to whole rectangles of the image, in one addition.
     """
     n, oh, ow, kh, kw, c = parts.shape
     squares = images.reshape(n, images.shape[1] // s, s, images.shape[2] // t, t * c)  # a view: images has no gaps

@@ -10,8 +10,8 @@ from minigan.tensor import Derivative, Tensor, is_recording
 def quick(operation: Function, arguments: tuple[Any, ...], parent: Tensor, formula: Callable[[Any], Any]) -> Derivative:
     """The derivative of an operation to `parent`: `formula` turns the array of g into the array of the gradient.
 
-    Where the walk back is recorded itself (`create_graph=True`), the operation is computed once more, plainly, and its own
-    derivative is used: that one is written in operations, and so can be differentiated again.
+    Where the walk back is recorded itself (`create_graph=True`), the operation is computed once more, plainly, and its
+    own derivative is used: that one is written in operations, and so can be differentiated again.
     """
 
     def derivative(g: Tensor, y: Tensor) -> Tensor:

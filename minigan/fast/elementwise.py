@@ -34,7 +34,7 @@ def leaky_relu(x: Tensor, slope: float = 0.01) -> Tensor:
 
 @op
 def gate(g: Tensor, x: Tensor, slope: float) -> Tensor:
-    """Gives g where x > 0, else slope g: leaky ReLU's derivative. It is linear in g, so its own derivative is itself."""
+    """Gives g where x > 0, else slope g: leaky ReLU's derivative. It is linear in g, so its derivative is itself."""
     if backend.on_gpu(g.data):
         result = kernels.gate(g.data, x.data, slope)
     else:

@@ -1,8 +1,8 @@
 """Kernels for a GPU: several operations of NumPy in one launch.
 
-On a GPU each array operation is a *launch*, which takes Python longer to start than a small one takes to run. Each kernel
-here is a line of C for one element, and says which NumPy code it equals; the tests hold the two equal. T is float or
-double, whatever the arrays hold.
+On a GPU each array operation is a *launch*, which takes Python longer to start than a small one takes to run. Each
+kernel here is a line of C for one element, and says which NumPy code it equals; the tests hold the two equal. T is
+float or double, whatever the arrays hold.
 """
 
 from typing import Any
@@ -11,6 +11,9 @@ import numpy as np
 
 from minigan.backend import elementwise_kernel, sum_kernel
 from minigan.ops.conv import Grid
+
+# Of a convolution: strides, paddings, sizes of output, kernel and image, channels.
+SETTINGS = ", ".join(f"int64 {name}" for name in ("s", "t", "p", "q", "oh", "ow", "kh", "kw", "h", "w", "c"))
 
 
 def leaky_relu(x: Any, slope: float) -> Any:
@@ -117,7 +120,7 @@ def patches(images: Any, kernel: tuple[int, ...], grid: Grid) -> Any:
     """`patches` of `fast/conv.py` for (N, H, W, C) and dilation 1: every patch as a row, (N OH OW, KH KW C)."""
     n, h, w, c = images.shape
     copy = elementwise_kernel(
-        "raw T images, int64 s, int64 t, int64 p, int64 q, int64 oh, int64 ow, int64 kh, int64 kw, int64 h, int64 w, int64 c",
+        f"raw T images, {SETTINGS}",
         "T patch",
         """
         long long channel = i % c, l = i / c % kw, k = i / c / kw % kh;
@@ -140,8 +143,7 @@ def add_patches(patches: Any, bias: Any, grid: Grid) -> Any:
     """
     n, oh, ow, kh, kw, c = patches.shape
     gather = elementwise_kernel(
-        "raw T patches, T bias, int64 s, int64 t, int64 p, int64 q, int64 oh, int64 ow, int64 kh, int64 kw, int64 h, int64 w, "
-        "int64 c",
+        f"raw T patches, T bias, {SETTINGS}",
         "T image",
         """
         long long channel = i % c, v = i / c % w + q, u = i / c / w % h + p, number = i / c / w / h;

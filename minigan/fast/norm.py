@@ -2,7 +2,8 @@
 
 What the derivation in `ops/norm.py` gives is arranged here so that fewer large arrays are made. With h = weight g,
 
-    dL/dx = (h - mean h - x_hat mean(h x_hat)) / sigma = a (g - mean g) - b (x - mu),   a = weight / sigma,  b = a mean(g (x - mu)) / sigma^2
+    dL/dx = (h - mean h - x_hat mean(h x_hat)) / sigma = a (g - mean g) - b (x - mu)
+    with  a = weight / sigma  and  b = a mean(g (x - mu)) / sigma^2
 
 On a GPU `kernels.py` does the same in three launches each.
 """

@@ -27,7 +27,7 @@ class About:
 
 
 def about(gan: type[GAN]) -> About:
-    """Read a paper's class: the first line of its docstring ends in "(authors, year)."; a line "name  help" is a setting's.
+    """Read a paper's class. Its docstring's first line ends in "(authors, year)."; a setting has a line "name  help".
 
     Raises ValueError where that is not so, or where a setting has no line.
     """

@@ -18,9 +18,9 @@ from minigan.tensor import Tensor
 class ConditionalGAN(GAN):
     """Both networks are told the label, so that D's question is "is this a real 7?" (Mirza and Osindero, 2014).
 
-    G gets the label, as a one-hot row, appended to its noise. D has one logit for each class, and that of the image's own
-    class counts; the paper appends the label to D's input instead. (D's way here is the projection of Miyato and Koyama,
-    2018, without its shared part.) The networks are a DCGAN's.
+    G gets the label, as a one-hot row, appended to its noise. D has one logit for each class, and that of the image's
+    own class counts; the paper appends the label to D's input instead. (D's way here is the projection of Miyato and
+    Koyama, 2018, without its shared part.) The networks are a DCGAN's.
 
     loss        the game: non_saturating, minimax, least_squares or hinge
     width       channels beside the image; each layer further from it has twice as many

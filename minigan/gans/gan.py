@@ -21,8 +21,8 @@ class OriginalGAN(GAN):
 
         V = E[ln D(x)] + E[ln(1 - D(G(z)))]
 
-    The paper already trains G otherwise, to make E[ln D(G(z))] large: `non_saturating`, see `losses.py`. Here the
-    optimizer is Adam, and samples come from an average of G's weights (Yazici et al., 2019); both are later than the paper.
+    The paper already trains G otherwise, to make E[ln D(G(z))] large: `non_saturating`, see `losses.py`. Later than the
+    paper are the optimizer, Adam, and the average of G's weights, from which samples come (Yazici et al., 2019).
 
     loss        the game: non_saturating, minimax, least_squares (LSGAN) or hinge
     lr_g        learning rate of the generator
@@ -76,10 +76,7 @@ def discriminator_step(
     with G.frozen():  # nothing is recorded, and its running statistics stay as they are
         fake = G(noise)  # D 2: fakes (n, ...)
     # Reals and fakes apart: with batch norm, one batch of both would mix their statistics.
-    real_logits, fake_logits = (
-        D(real),
-        D(fake.detach()),
-    )  # D 3: scores (n, 1); detached, since this loss stops at the fakes
+    real_logits, fake_logits = D(real), D(fake.detach())  # D 3: scores (n, 1); the loss stops at detached fakes
     loss = game.discriminator(real_logits, fake_logits)  # D 4: the loss, one number
     loss = minimise(loss, optimizer)  # D 5: walk back to D's weights, and move them
     return {"d_loss": loss, "d_real": belief(real_logits), "d_fake": belief(fake_logits)}

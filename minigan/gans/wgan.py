@@ -14,12 +14,12 @@ from minigan.tensor import Tensor
 
 
 class WGAN(GAN):
-    """A critic of bounded slope measures how far the fakes are from the data, the earth mover's distance (Arjovsky et al., 2017).
+    """A critic of bounded slope measures the earth mover's distance of fakes and data (Arjovsky et al., 2017).
 
-    Among all functions f whose slope is at most 1, the largest value of  E[f(x)] - E[f(G(z))]  is that distance. The
-    critic D stands for f: it is trained several times for each step of G, and after each of its steps all of its
-    weights are clipped, so that its slope stays below some number. The paper clips at 0.01, with rates of 5e-5; the
-    defaults here learn in minutes.
+    Among all functions f whose slope is at most 1, the largest value of  E[f(x)] - E[f(G(z))]  is this distance, the
+    earth mover's. The critic D stands for f: it is trained several times for each step of G, and after each of its
+    steps all of its weights are clipped, so that its slope stays below some number. The paper clips at 0.01, with rates
+    of 5e-5; the defaults here learn in minutes.
 
     critic_steps  steps of the critic for each of the generator, each on a batch of its own
     clip          the critic's weights stay between -clip and clip

@@ -16,8 +16,8 @@ from minigan.tensor import Tensor
 class WGANGP(GAN):
     """Instead of clipping its weights, a penalty pulls the critic's slope to 1 (Gulrajani et al., 2017).
 
-    At random points x between a real sample and a fake, the norm of the critic's slope should be 1, as it is for the best
-    critic. So its loss is
+    At random points between a real sample and a fake, the norm of the critic's slope should be 1, as it is for the
+    best critic. So its loss is
 
         E[D(G(z))] - E[D(x)] + penalty E[(|dD(x_between)/dx| - 1)^2]
 

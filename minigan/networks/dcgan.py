@@ -38,10 +38,8 @@ def dcgan_generator(
     check_integer("width", width, 1)
     sizes = sizes_of(image_shape)[::-1]  # from the smallest map to the image
     channels = width * 2 ** (len(sizes) - 2)
-    layers = [
-        Linear(
-            noise_dim, channels * sizes[0][0] * sizes[0][1], bias=False, rng=rng
-        ),  # batch norm's bias does the shifting
+    layers = [  # no bias before a batch norm, whose own does the shifting
+        Linear(noise_dim, channels * sizes[0][0] * sizes[0][1], bias=False, rng=rng),
         Reshape(channels, *sizes[0]),
         BatchNorm2d(channels),
         ReLU(),
@@ -80,7 +78,7 @@ def dcgan_discriminator(
 def sizes_of(image_shape: tuple[int, int, int]) -> list[tuple[int, int]]:
     """The sizes of the maps from the image down, each half of the one before, until the shorter side is 4 to 7 pixels.
 
-    28x28 -> 14x14 -> 7x7. Of an odd side, half is rounded down. Raises ValueError for what is no image of 8 to 128 pixels.
+    28x28 -> 14x14 -> 7x7. Half of an odd side is rounded down. Raises ValueError for what is no image of such a size.
     """
     if len(image_shape) != 3 or not all(SMALLEST <= side <= LARGEST for side in image_shape[1:]):
         raise ValueError(

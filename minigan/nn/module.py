@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from minigan import backend
 from minigan.nn.summary import summary
 from minigan.tensor import Tensor
 
@@ -115,7 +114,7 @@ class Module:
         return {
             k: v
             for k, v in vars(self).items()
-            if k not in ("training", "is_frozen") and isinstance(v, int | float | tuple)
+            if k not in ("training", "is_frozen") and isinstance(v, int | float | tuple) and not _held({k: v})
         }
 
     def summary(self, input_shape: tuple[int, ...]) -> str:
@@ -171,11 +170,6 @@ def load_arrays(targets: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
             raise ValueError(
                 f"these weights are of another model: {name} has shape {arrays[name].shape}, not {target.shape}"
             )
-    ready = {
-        name: np.asarray(arrays[name], target.dtype)
-        if isinstance(target, np.ndarray)
-        else backend.asarray(arrays[name], target.dtype)
-        for name, target in targets.items()
-    }
+    ready = {name: np.asarray(arrays[name], target.dtype, like=target) for name, target in targets.items()}
     for name, target in targets.items():
         target[...] = ready[name]

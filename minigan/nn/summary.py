@@ -22,12 +22,12 @@ def summary(network: Any, input_shape: tuple[int, ...]) -> str:
     finally:
         for module, training in modes:
             module.training = training
-    return table(rows)
+    return table(rows, network)
 
 
 @contextmanager
 def watched(network: Any) -> Iterator[Rows]:
-    """Inside the `with`, the first call of each layer adds a row for it: the layer, its output's shape, its parameters."""
+    """Inside the `with`, the first call of each layer adds its row: the layer, its output's shape, its parameters."""
     rows: Rows = []
     seen: set[int] = set()
 
@@ -52,9 +52,9 @@ def watched(network: Any) -> Iterator[Rows]:
             vars(leaf).pop("forward", None)
 
 
-def table(rows: Rows) -> str:
-    """The rows under a heading, and the total below them."""
-    total = sum(int(count.replace(",", "")) for _, _, count in rows)
+def table(rows: Rows, network: Any) -> str:
+    """The rows under a heading, and below them the network's total: a module may have parameters beside its layers."""
+    total = sum(p.size for p in network.parameters())
     rows = [("layer", "output shape", "parameters"), *rows, ("total", "", f"{total:,}")]
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     return "\n".join(f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows)

@@ -1,21 +1,21 @@
-"""Convolution and transposed convolution, for 1, 2 or 3 spatial axes: sounds, images, volumes.
+"""Convolution and transposed convolution along 1, 2 or 3 spatial axes: of sounds, images, volumes.
 
-Everywhere below, i, j, k, u and the sizes K and O stand for one index (or size) per spatial axis; s is the stride, p the
-padding, d the dilation. Kernel place k of output place i meets the input at u = s i + d k - p, and the input is 0 outside.
+Below, i, k, u and the sizes K stand for one number per spatial axis; s is the stride, p the padding, d the dilation.
+Place k of the kernel, for output i, meets the input at u = s i + d k - p; outside, the input is 0.
 
-    conv             y[n,o,i] = b[o] + sum over c and k of  x[n, c, s i + d k - p]  w[o,c,k]
+    y = conv(x, w)       y[n,o,i] = b[o] + sum over c and k of  x[n, c, s i + d k - p]  w[o,c,k]
 
-Three operations form a triangle: the derivatives of each are the other two (g is the gradient of the result on the left).
+Three operations form a triangle: the derivatives of each are the other two (g is the gradient of the left side).
 
     y = conv(x, w)             to x: conv_transpose(g, w)    to w: conv_weight(x, g)
     x = conv_transpose(y, w)   to y: conv(g, w)              to w: conv_weight(g, y)
     w = conv_weight(x, y)      to x: conv_transpose(y, g)    to y: conv(x, g)
 
-They are recorded operations too, so a gradient can be differentiated again, as often as you like. Under each stands the sum
-itself, on arrays, in its simplest form: for one place k of the kernel, all outputs meet the padded input in one strided
-slice, so that a small product does them all. `fast/conv.py` has the same sums, quicker, with all patches in one matrix.
+They are recorded operations too, so a gradient can be differentiated again, as often as you like. Under each stands
+its sum, on arrays, in the simplest form: for one place k of the kernel, all outputs meet the padded input in one
+strided slice, and one small product does them all. `fast/conv.py` has the same sums, quicker, from a matrix of patches.
 
-Shapes, argument names and their order follow PyTorch. For the sizes see Dumoulin and Visin (2016).
+Argument names and their order follow PyTorch. For the sizes see Dumoulin and Visin (2016).
 """
 
 from collections.abc import Iterator, Sequence
@@ -72,9 +72,9 @@ def conv_transpose(
 ) -> Tensor:
     """The input gradient of `conv` as a layer of its own: every pixel stamps its kernel on the output.
 
-    x (N, C, *size), weight (C, O, *K), bias (O,)  ->  (N, O, *out), out = (size - 1) s - 2p + d (K - 1) + 1 + output_padding.
-    With a stride s, `conv` maps s sizes of inputs to the same output, for // rounds down: output_padding, from 0 to s - 1,
-    chooses which of them `out` is.
+    x (N, C, *size), weight (C, O, *K), bias (O,)  ->  (N, O, *out), where
+    out = (size - 1) s - 2p + d (K - 1) + 1 + output_padding. With a stride s, `conv` maps s sizes of inputs to one of
+    outputs, since // rounds down: output_padding, from 0 to s - 1, chooses which of them `out` is.
     """
     check_operands(x, weight, bias, inputs=0)
     grid = Grid.of_transpose(x.shape[2:], weight.shape[2:], stride, padding, output_padding, dilation)
@@ -103,7 +103,7 @@ def conv_weight(
 
     x (N, C, *size) the input, y (N, O, *out) the upstream gradient  ->  (O, C, *K).
     """
-    grid = Grid(x.shape[2:], per_axis("kernel_size", kernel_size, x.ndim - 2, 1), stride, padding, dilation)
+    grid = Grid(x.shape[2:], kernel_size, stride, padding, dilation)
     if y.shape != (len(x), *y.shape[1:2], *grid.out):
         raise ShapeError(f"y {y.shape} is not what conv gives for x {x.shape}: it must be ({len(x)}, O, *{grid.out})")
     return record(
@@ -127,12 +127,14 @@ conv_transpose1d = conv_transpose2d = conv_transpose3d = conv_transpose
 
 
 @op
-def unfold(x: Tensor, kernel_size: int, stride: int = 1, padding: int = 0) -> Tensor:
-    """Every patch of an image as a column: x (N, C, H, W) -> (N, C K K, L), L = OH OW patches.
+def unfold(x: Tensor, kernel_size: Steps, stride: Steps = 1, padding: Steps = 0) -> Tensor:
+    """Every patch of an image as a column: x (N, C, H, W) -> (N, C KH KW, L), L = OH OW patches.
 
     A pixel that lies in several patches gets the sum of its copies' gradients.
     """
-    grid = Grid(x.shape[2:], per_axis("kernel_size", kernel_size, 2, 1), stride, padding)
+    if x.ndim != 4:
+        raise ShapeError(f"{x.shape} are not images (N, C, H, W)")
+    grid = Grid(x.shape[2:], kernel_size, stride, padding)
     padded, patches = grid.pad(x.data), np.empty((*x.shape[:2], *grid.kernel, *grid.out), x.dtype, like=x.data)
     for k, places in grid.places():
         patches[:, :, *k] = padded[:, :, *places]
@@ -141,14 +143,15 @@ def unfold(x: Tensor, kernel_size: int, stride: int = 1, padding: int = 0) -> Te
 
 
 @op
-def fold(columns: Tensor, size: tuple[int, int], kernel_size: int, stride: int = 1, padding: int = 0) -> Tensor:
-    """Add patches (N, C K K, L) back to the places they came from -> (N, C, *size): the derivative of unfold."""
-    grid = Grid(size, per_axis("kernel_size", kernel_size, 2, 1), stride, padding)
-    n, channels = len(columns), columns.shape[1] // kernel_size**2
-    if columns.shape[1:] != (channels * kernel_size**2, grid.out[0] * grid.out[1]):
-        raise ShapeError(
-            f"{columns.shape} are not patches of images of {size}: they must be (N, C K K, {grid.out[0] * grid.out[1]})"
-        )
+def fold(columns: Tensor, size: tuple[int, int], kernel_size: Steps, stride: Steps = 1, padding: Steps = 0) -> Tensor:
+    """Add patches (N, C KH KW, L) back to the places they came from -> (N, C, *size): the derivative of unfold."""
+    if len(size) != 2:
+        raise ShapeError(f"the size of images is (H, W), not {size}")
+    grid = Grid(size, kernel_size, stride, padding)
+    (kh, kw), (oh, ow) = grid.kernel, grid.out
+    n, channels = len(columns), columns.shape[1] // (kh * kw)
+    if columns.shape[1:] != (channels * kh * kw, oh * ow):
+        raise ShapeError(f"{columns.shape} are not patches of images {size}: they must be (N, C {kh} {kw}, {oh * ow})")
     patches = columns.data.reshape(n, channels, *grid.kernel, *grid.out)
     padded = np.zeros((n, channels, *grid.padded), columns.dtype, like=columns.data)
     for k, places in grid.places():
@@ -160,42 +163,37 @@ class Grid:
     """Which places of an input a kernel meets. All fields are tuples with one number for each spatial axis."""
 
     def __init__(
-        self, size: Sequence[int], kernel: Sequence[int], stride: Steps = 1, padding: Steps = 0, dilation: Steps = 1
+        self, size: Sequence[int], kernel: Steps, stride: Steps = 1, padding: Steps = 0, dilation: Steps = 1
     ) -> None:
         axes = len(size)
-        self.size, self.kernel = tuple(size), tuple(kernel)
+        if not 1 <= axes <= 3:
+            raise ShapeError(f"there must be 1 to 3 spatial axes, not {axes}")
+        self.size, self.kernel = tuple(size), per_axis("kernel_size", kernel, axes, 1)
         self.stride, self.padding = per_axis("stride", stride, axes, 1), per_axis("padding", padding, axes, 0)
         self.dilation = per_axis("dilation", dilation, axes, 1)
         self.padded = tuple([n + 2 * p for n, p in zip(self.size, self.padding, strict=True)])
         reach = [d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel, strict=True)]  # of the spread-out kernel
         free = [n - r for n, r in zip(self.padded, reach, strict=True)]
-        if min(self.kernel) < 1 or min(free) < 0:
+        if min(free) < 0:
             raise ShapeError(f"a kernel that reaches over {reach} does not fit into {self.padded} (padding included)")
         self.out = tuple([f // s + 1 for f, s in zip(free, self.stride, strict=True)])
         self.left_over = tuple([f % s for f, s in zip(free, self.stride, strict=True)])  # places that no kernel reaches
         self.inside = tuple([slice(p, p + n) for p, n in zip(self.padding, self.size, strict=True)])  # without padding
 
     @classmethod
-    def of_transpose(
-        cls,
-        out: Sequence[int],
-        kernel: Sequence[int],
-        stride: Steps,
-        padding: Steps,
-        output_padding: Steps,
-        dilation: Steps,
-    ) -> "Grid":
-        """The grid of the `conv` that gives `out` places: its input is what the transposed convolution makes."""
-        axes = len(out)
-        s, p, d = per_axis("stride", stride, axes, 1), per_axis("padding", padding, axes, 0), dilation
-        extra, d = per_axis("output_padding", output_padding, axes, 0), per_axis("dilation", d, axes, 1)
+    def of_transpose(cls, out: Sequence[int], kernel: Sequence[int], *steps: Steps) -> "Grid":
+        """The grid of the `conv` that gives `out`: its input is what the transposed convolution makes.
+
+        `steps` are stride, padding, output_padding and dilation.
+        """
+        names = (("stride", 1), ("padding", 0), ("output_padding", 0), ("dilation", 1))
+        settings = zip(names, steps, strict=True)
+        s, p, extra, d = (per_axis(name, value, len(out), least) for (name, least), value in settings)
         if any(e >= t for e, t in zip(extra, s, strict=True)):
-            raise ShapeError(
-                f"output_padding {output_padding} must be from 0 to stride - 1, and the stride is {stride}"
-            )
-        size = [(out[i] - 1) * s[i] - 2 * p[i] + d[i] * (kernel[i] - 1) + 1 + extra[i] for i in range(axes)]
+            raise ShapeError(f"output_padding {steps[2]} must be from 0 to stride - 1, and the stride is {steps[0]}")
+        size = [(n - 1) * s[i] - 2 * p[i] + d[i] * (kernel[i] - 1) + 1 + extra[i] for i, n in enumerate(out)]
         if min(size) < 1:
-            raise ShapeError(f"padding {padding} leaves no output")
+            raise ShapeError(f"padding {steps[1]} leaves no output")
         return cls(size, kernel, s, p, d)
 
     def places(self) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
@@ -226,8 +224,8 @@ def check_operands(x: Tensor, weight: Tensor, bias: Tensor | None, inputs: int) 
     """Raise a ShapeError unless x (N, C, *size), weight and bias fit; `inputs` is the weight's axis of C."""
     if not 3 <= x.ndim <= 5 or weight.ndim != x.ndim:
         raise ShapeError(
-            f"x must be (N, C, *size) with 1 to 3 spatial axes, and the weight have as many axes, "
-            f"not {x.shape} and {weight.shape}"
+            f"x must be (N, C, *size) with 1 to 3 spatial axes, and the weight have as many axes, not {x.shape} and "
+            f"{weight.shape}"
         )
     channels, outputs = weight.shape[inputs], weight.shape[1 - inputs]
     if x.shape[1] != channels:

@@ -164,7 +164,7 @@ def leaky_relu(x: Tensor, slope: float = 0.01) -> Tensor:
     """Gives x where x > 0, else slope x, for 0 <= slope <= 1.  d/dx = 1 where x > 0, else slope (Maas et al., 2013)."""
     slope = check_slope(slope)
     mask = Tensor(np.where(x.data > 0, 1.0, slope), dtype=x.dtype)
-    return record(np.maximum(x.data, slope * x.data), (x, lambda g, y: g * mask))
+    return record(np.maximum(x.data, 0) + slope * np.minimum(x.data, 0), (x, lambda g, y: g * mask))
 
 
 def check_slope(slope: float) -> float:

@@ -14,7 +14,7 @@ def batch_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> tu
 
         x_hat = (x - mu) / sigma,   mu = mean x,   sigma = sqrt(mean (x - mu)^2 + eps),   y = weight x_hat + bias
 
-    x (N, C) or (N, C, *size), weight and bias (C,); a mean is over the M numbers of a channel, of all samples and places.
+    x (N, C) or (N, C, *size), weight and bias (C,). A mean is over the M numbers of a channel: all samples and places.
     Returns y and, for running statistics, the arrays mu (C,) and mean (x - mu)^2 (C,).
 
     The derivative: let h = weight g, the gradient at x_hat. Moving x_i moves x_hat_i directly, and every x_hat_j
@@ -43,13 +43,11 @@ def batch_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> tu
         x_hat, _ = normalised()
         return sum(g * x_hat, axes)
 
-    def to_bias(g: Tensor, y: Tensor) -> Tensor:
-        return sum(g, axes)
-
     mu, variance = x.data.mean(axes, keepdims=True), x.data.var(axes, keepdims=True)
     x_hat = (x.data - mu) / (variance + eps) ** 0.5
     y = x_hat * weight.data.reshape(per_channel) + bias.data.reshape(per_channel)
-    return record(y, (x, to_x), (weight, to_weight), (bias, to_bias)), mu.reshape(-1), variance.reshape(-1)
+    y = record(y, (x, to_x), (weight, to_weight), (bias, lambda g, y: sum(g, axes)))
+    return y, mu.reshape(-1), variance.reshape(-1)
 
 
 def check_channels(x: Tensor, weight: Tensor, bias: Tensor) -> None:

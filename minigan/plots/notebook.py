@@ -8,23 +8,42 @@ from typing import Any
 from PIL import Image
 
 
-def animation(frames: list[Image.Image], seconds: float = 8.0, last: float = 2.0) -> bytes:
-    """The frames one after the other as a GIF file's content; the last one stays for `last` seconds."""
+def animation(frames: list[Image.Image], seconds: float = 8.0, last: float = 2.0, colours: int = 128) -> bytes:
+    """The frames one after the other as a GIF file's content; the last one stays for `last` seconds.
+
+    All share one palette, of colours that cover what occurs in any of them: with a palette of its own for each frame,
+    what stands still would flicker, and the file would be larger.
+    """
     buffer = io.BytesIO()
     durations = [round(1000 * seconds / len(frames))] * (len(frames) - 1) + [round(1000 * last)]
-    # 128 colours that cover all that occur: half the size of the usual way, which also browns blue and orange.
-    frames = [f if f.mode == "L" else f.convert("RGB").quantize(128, Image.Quantize.MAXCOVERAGE) for f in frames]
-    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0)
+    if any(frame.mode != "L" for frame in frames):
+        frames = [frame.convert("RGB") for frame in frames]
+        palette = _stacked(frames).quantize(colours, Image.Quantize.MAXCOVERAGE)
+        frames = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
+    options = {"save_all": True, "append_images": frames[1:], "duration": durations, "loop": 0, "optimize": True}
+    frames[0].save(buffer, "GIF", **options)
     return buffer.getvalue()
+
+
+def _stacked(frames: list[Image.Image]) -> Image.Image:
+    """The frames, one below the other."""
+    sheet = Image.new("RGB", (max(f.width for f in frames), sum(f.height for f in frames)))
+    top = 0
+    for frame in frames:
+        sheet.paste(frame, (0, top))
+        top += frame.height
+    return sheet
 
 
 class play:  # noqa: N801
     """An animation that shows itself as the last line of a cell; every browser plays it, and so does a saved page."""
 
-    def __init__(self, frames: list[Image.Image], seconds: float = 8.0, alt: str = "an animation") -> None:
+    def __init__(
+        self, frames: list[Image.Image], seconds: float = 8.0, alt: str = "an animation", colours: int = 128
+    ) -> None:
         if not frames:
             raise ValueError("there are no frames to play")
-        self.content, self.alt = animation(frames, seconds), alt
+        self.content, self.alt = animation(frames, seconds, colours=colours), alt
 
     def _repr_html_(self) -> str:
         data = base64.b64encode(self.content).decode()

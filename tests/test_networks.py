@@ -1,12 +1,15 @@
 """Networks: their shapes, their number of weights, and the DCGAN paper's guidelines."""
 
+import re
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from minigan import Tensor, nn, no_grad
-from minigan.models import dcgan_discriminator, dcgan_generator, mlp_discriminator, mlp_generator
+from minigan.networks import dcgan_discriminator, dcgan_generator, mlp_discriminator, mlp_generator
+from minigan.networks.dcgan import sizes_of
+from minigan.networks.wasserstein import generator_and_critic
 
 
 def rng(seed=0):
@@ -25,16 +28,51 @@ def count(model):
     return sum(p.size for p in model.parameters())
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("size", [16, 28, 32, 64, 128])
+SQUARES = [(n, n) for n in (8, 9, 15, 16, 17, 20, 27, 28, 31, 32, 48, 63, 64, 100, 127, 128)]
+SIZES = [*SQUARES, (28, 20), (20, 28), (27, 31), (128, 8), (8, 128), (9, 100), (33, 16)]
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("size", SIZES)
 def test_dcgan_shapes(size, channels):
-    shape = (channels, size, size)
-    generator, discriminator = dcgan_generator(5, shape, 2, rng()), dcgan_discriminator(shape, 2, rng())
+    """Images of any number of channels and any size from 8 to 128, odd ones and oblong ones too."""
+    shape, outputs = (channels, *size), 5 - channels
+    generator = dcgan_generator(5, shape, 2, rng())
+    discriminator = dcgan_discriminator(shape, 2, rng(), outputs)
     with no_grad():
         images = generator(rng(1).standard_normal((2, 5)))
         logits = discriminator(images)
-    assert images.shape == (2, *shape) and logits.shape == (2, 1)
+    assert images.shape == (2, *shape) and logits.shape == (2, outputs)
     assert images.dtype == logits.dtype == np.float32
+
+
+@pytest.mark.parametrize("side", range(8, 129))
+def test_the_shorter_side_ends_at_4_to_7_pixels(side):
+    """Each map has half the side of the one before, rounded down."""
+    sizes = sizes_of((1, side, 128))
+    assert sizes[0] == (side, 128) and 4 <= sizes[-1][0] <= 7
+    for before, after in pairwise(sizes):
+        assert after == (before[0] // 2, before[1] // 2)
+    assert sizes_of((1, 128, side)) == [size[::-1] for size in sizes]
+
+
+def feature_maps(model, x):
+    seen = []
+    with no_grad():
+        for layer in layers(model):
+            x = layer(x)
+            if isinstance(layer, nn.Reshape | nn.Conv2d | nn.ConvTranspose2d):
+                seen.append(x.shape[1:])
+    return seen
+
+
+@pytest.mark.parametrize("size", [(9, 9), (27, 31), (20, 28)])
+def test_the_maps_of_odd_sizes_are_the_same_in_both_networks(size):
+    image = (2, *size)
+    there = feature_maps(dcgan_discriminator(image, 3, rng()), Tensor(np.ones((2, *image)), dtype=np.float32))
+    back = feature_maps(dcgan_generator(5, image, 3, rng()), Tensor(np.ones((2, 5)), dtype=np.float32))
+    assert back == [*there[::-1], image]
+    assert [shape[1:] for shape in there] == sizes_of(image)[1:]
 
 
 @pytest.mark.parametrize("size", [16, 28, 32, 64])
@@ -43,15 +81,6 @@ def test_every_stage_doubles_the_size_and_halves_the_channels(size):
     start, width = (7 if size == 28 else 4), 3
     sizes = [start * 2**i for i in range((size // start).bit_length())]
     maps = [(width * 2 ** (len(sizes) - 2 - i), n, n) for i, n in enumerate(sizes[:-1])]  # without the image
-
-    def feature_maps(model, x):
-        seen = []
-        with no_grad():
-            for layer in layers(model):
-                x = layer(x)
-                if isinstance(layer, nn.Reshape | nn.Conv2d | nn.ConvTranspose2d):
-                    seen.append(x.shape[1:])
-        return seen
 
     image = (1, size, size)
     generator, discriminator = dcgan_generator(5, image, width, rng()), dcgan_discriminator(image, width, rng())
@@ -152,20 +181,34 @@ def test_parameter_counts_of_a_28_by_28_dcgan_by_hand():
     assert count(without) == 138_689 - 2 * 128 + 128  # a bias in the place of batch norm's weight and bias
 
 
-@pytest.mark.parametrize(
-    "shape",
-    [(1, 27, 27), (1, 28, 32), (1, 32, 28), (2, 28, 28), (4, 32, 32), (0, 28, 28), (1, 8, 8), (1, 0, 0), (1, 256, 256)],
-)
-def test_unsupported_images_get_one_sentence(shape):
+WRONG = [(1, 7, 7), (1, 7, 28), (1, 28, 7), (3, 129, 129), (1, 129, 8), (1, 8, 129), (1, 0, 0)]
+
+
+@pytest.mark.parametrize("shape", [*WRONG, (28, 28), (1, 1, 28, 28), (2,)])
+def test_what_is_no_image_of_a_size_that_fits_gets_one_sentence(shape):
+    sentence = f"a DCGAN makes images (C, H, W) with sides of 8 to 128 pixels, not {shape}: choose another size"
     for make in (lambda: dcgan_generator(8, shape, 4, rng()), lambda: dcgan_discriminator(shape, 4, rng())):
-        with pytest.raises(ValueError, match=r"1 or 3 channels.*16, 28, 32, 64, 128"):
+        with pytest.raises(ValueError, match=re.escape(sentence)):
             make()
 
 
-@pytest.mark.parametrize("shape", [(28, 28), (1, 1, 28, 28)])
-def test_a_shape_that_is_no_image_gets_the_same_sentence(shape):
-    with pytest.raises(ValueError, match="1 or 3 channels"):
-        dcgan_generator(8, shape, 4, rng())
+@pytest.mark.parametrize("shape", [(0, 28, 28), (-1, 28, 28)])
+def test_images_without_channels_are_refused(shape):
+    for make in (lambda: dcgan_generator(8, shape, 4, rng()), lambda: dcgan_discriminator(shape, 4, rng())):
+        with pytest.raises(ValueError, match="channels must be a whole number of at least 1"):
+            make()
+
+
+@pytest.mark.parametrize("shape", [(2,), (3, 17, 20)])
+def test_the_critic_of_a_wasserstein_gan_looks_at_each_sample_alone(shape):
+    generator, critic = generator_and_critic(shape, 6, rng())
+    with no_grad():
+        samples = generator(rng(1).standard_normal((3, 6)))
+        scores = critic(samples)
+        alone = critic(samples.numpy()[:1])
+    assert samples.shape == (3, *shape) and scores.shape == (3, 1)
+    assert not any(module.mixes_samples for module in critic.modules())
+    np.testing.assert_allclose(alone.numpy(), scores.numpy()[:1], rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(2,), (5,), (1, 4, 4), (3, 8, 6)])
