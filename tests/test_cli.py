@@ -610,6 +610,16 @@ def test_bad_options(capsys, tmp_path, monkeypatch, arguments, sentence):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_device_that_the_environment_names_wrongly(finished, tmp_path):
+    """What needs no device still works; all else ends in a sentence."""
+    for command, code in ((["gans"], 0), (["info"], 2), (["sample", str(finished)], 2), (["train", "gan"], 2)):
+        environment = os.environ | {"MINIGAN_DEVICE": "tpu"}
+        out = subprocess.run([*COMMAND, *command], env=environment, cwd=tmp_path, capture_output=True, text=True)
+        assert out.returncode == code, command
+        assert code == 0 or out.stderr == "minigan: unknown device 'tpu': choose 'cpu' or 'cuda'\n"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_run_of_another_gan_is_not_resumed_as_this_one(capsys, finished):
     before = contents(finished)
     assert "is a run of conditional, not of wgan: leave the name out" in fails(
