@@ -5,6 +5,7 @@ import gzip
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -119,9 +120,13 @@ def test_every_paper_trains_from_the_command_line(capsys, data, tmp_path, name):
         expected[setting] = new
         typed += ["--" + setting.replace("_", "-"), *map(str, new if isinstance(new, tuple) else [new])]
     assert main(["train", name, *typed, "--data", str(data), "--output", str(tmp_path / "r")]) == 0
-    run = Run.open(tmp_path / "r")
+    run, out = Run.open(tmp_path / "r"), capsys.readouterr().out
     assert run.config.settings == expected and run.config.gan == name
-    assert f"done: look at {tmp_path / 'r' / 'samples.png'}" in capsys.readouterr().out
+    assert f"done: look at {tmp_path / 'r' / 'samples.png'}" in out
+    for network in set(run.gan.networks()) - {"average"}:
+        assert re.search(rf"^{network}\nlayer +output shape +parameters\n", out, re.MULTILINE), (
+            "its layers at the start"
+        )
     assert (tmp_path / "r" / "samples.png").exists()
 
 
