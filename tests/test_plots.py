@@ -204,7 +204,7 @@ def test_loss_curves_of_little(metrics):
 
 
 def test_draw_takes_images_and_points_and_nothing_else():
-    images, points = np.zeros((4, 3, 8, 8)), np.zeros((5, 2))
+    images, points = np.zeros((4, 3, 8, 8)), np.random.default_rng(0).standard_normal((5, 2))
     assert plots.draw(images).tobytes() == plots.image_grid(images).tobytes()
     assert plots.draw(images, images).tobytes() == plots.image_grid(images).tobytes()
     assert plots.draw(points, points + 1).tobytes() == plots.scatter(points, points + 1).tobytes()
