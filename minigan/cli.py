@@ -30,13 +30,9 @@ from minigan.gans.about import Setting, about
 from minigan.run import Arrays, Run, arrays_for
 
 DEFAULT = "conditional"  # the GAN that `minigan train` trains where none is named
-RUN_OPTIONS = (
-    "gan",
-    "data",
-    "size",
-    "seed",
-    "output",
-)  # of `minigan train`; all others but --resume are GANs' settings
+# Of `minigan train`; all others but --resume are GANs' settings.
+RUN_OPTIONS = ("gan", "data", "size", "seed", "output")
+MOST = 100_000  # samples at once
 WALK = 48  # pictures in the GIF of a walk
 
 
@@ -63,10 +59,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _with_gan(arguments: list[str]) -> list[str]:
-    """`minigan train --data ...` is `minigan train conditional --data ...`."""
-    if arguments[:1] == ["train"] and (len(arguments) == 1 or arguments[1].startswith("-")):
-        return ["train", DEFAULT, *arguments[1:]]
-    return arguments
+    """`train --data x` is `train conditional --data x`, and `train --data x gan` is `train gan --data x`."""
+    if arguments[:1] != ["train"] or not all(word.startswith("-") for word in arguments[1:2]):
+        return arguments
+    for place, (before, word) in enumerate(itertools.pairwise(arguments)):
+        if word in GANS and (not before.startswith("-") or "=" in before):  # not an option's value
+            return ["train", word, *arguments[1 : place + 1], *arguments[place + 2 :]]
+    return ["train", DEFAULT, *arguments[1:]]
 
 
 def _notes(error: BaseException) -> str:
@@ -280,8 +279,10 @@ def _bench(options: argparse.Namespace) -> int:
 
 
 def _sample(options: argparse.Namespace) -> int:
-    if options.n < 1 or options.seed < 0:
-        raise ValueError(f"-n {options.n} must be 1 or more, and --seed {options.seed} 0 or more")
+    if not 1 <= options.n <= MOST:
+        raise ValueError(f"-n {options.n} must be 1 or more, and {MOST} at most")
+    if options.seed < 0:
+        raise ValueError(f"--seed {options.seed} must be 0 or more")
     output, endings = options.output or Path("walk.gif" if options.walk else "samples.png"), (".png", ".npz")
     if options.walk and output.suffix != ".gif":
         raise ValueError(f"{output} must end in .gif, because a walk is an animation")

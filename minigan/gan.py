@@ -144,10 +144,20 @@ class GAN:
         arrays, notes = load_checkpoint(path)
         try:
             check_integer("step", notes["step"], low=0)
+            _check_numbers(self.arrays(), arrays)
             load_arrays(self.arrays(), arrays)
             self.steps = notes["step"]
         except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise ValueError(f"{path} does not fit this run ({error}): put back the run's own checkpoint") from None
+
+
+def _check_numbers(own: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    """Raise ValueError where `arrays` hold what a GAN's `own` arrays never do: other types, nan, negative counts."""
+    for name, array in arrays.items():
+        if name in own and array.dtype != own[name].dtype:
+            raise ValueError(f"{name} is of {array.dtype}, not of {own[name].dtype}")
+        if not np.isfinite(array).all() or (array.dtype.kind == "i" and (array < 0).any()):
+            raise ValueError(f"{name} has numbers that no training leaves there")
 
 
 @swappable

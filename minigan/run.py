@@ -115,13 +115,25 @@ class Run:
         config.checksum = run.checksum_of(arrays)
         if not folder.parent.exists():  # a file in its place gets a better sentence below
             folder.parent.mkdir(parents=True, exist_ok=True)
-        # Made in a folder that no other process knows, the run takes its name when complete, even if we are killed.
+        try:
+            run._begin(arrays)
+        except OSError as error:
+            error.filename = str(folder)  # and not that of a folder that is gone
+            raise
+        return cls.open(folder)
+
+    def _begin(self, arrays: Arrays) -> None:
+        """Write the run before its first step.
+
+        Made in a folder that no other process knows, it takes its name when complete, even if we are killed.
+        """
+        folder = self.folder
         with TemporaryDirectory(".part", folder.name + ".", folder.parent) as private:
-            run.folder = unfinished = Path(private) / "run"
+            self.folder = unfinished = Path(private) / "run"
             unfinished.mkdir()
-            run.write_config()
-            run.write_picture("frames/0000000.png", arrays)
-            run.save()
+            self.write_config()
+            self.write_picture("frames/0000000.png", arrays)
+            self.save()
             try:
                 if folder.exists():
                     folder.rmdir()  # it is empty
@@ -129,7 +141,6 @@ class Run:
             except OSError:
                 _check_free(folder)  # another process was faster
                 raise
-        return cls.open(folder)
 
     @classmethod
     def open(cls, folder: Path) -> "Run":
@@ -146,6 +157,9 @@ class Run:
         if run is None:
             raise ValueError(f"{folder} was made by an older minigan, whose runs had another format: train it again")
         run.gan.load(run.checkpoint)
+        total = run.gan.epochs * _steps_per_epoch(run.gan, run.config)
+        if run.gan.steps > total:
+            raise ValueError(f"{run.checkpoint} is of step {run.gan.steps}, and this run has {total}: put back its own")
         return run
 
     def tables(self, arrays: Arrays) -> str:
@@ -229,6 +243,8 @@ class Run:
     def _read_metrics(self) -> list[dict[str, float]]:
         """The lines up to the checkpoint: a killed run may have written some more."""
         path = self.folder / "metrics.jsonl"
+        if not path.exists():
+            return []
         try:
             metrics = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
             for line in metrics:
@@ -236,7 +252,7 @@ class Run:
                 if len(line) == 1 or not all(math.isfinite(value) for value in line.values()):
                     raise ValueError(f"a line must have figures that are finite: {line}")
             return [line for line in metrics if line["step"] <= self.gan.steps]
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise ValueError(f"{path} is damaged ({error}): empty it to go on without its figures") from None
 
     def _read_frames(self) -> list[Image.Image]:

@@ -5,6 +5,7 @@ import gzip
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 from PIL import Image
 
 from minigan.checkpoint import load_checkpoint
-from minigan.cli import main
+from minigan.cli import _with_gan, main
 from minigan.gan import GAN
 from minigan.gans import GANS
 from minigan.gans.about import about
@@ -119,9 +120,13 @@ def test_every_paper_trains_from_the_command_line(capsys, data, tmp_path, name):
         expected[setting] = new
         typed += ["--" + setting.replace("_", "-"), *map(str, new if isinstance(new, tuple) else [new])]
     assert main(["train", name, *typed, "--data", str(data), "--output", str(tmp_path / "r")]) == 0
-    run = Run.open(tmp_path / "r")
+    run, out = Run.open(tmp_path / "r"), capsys.readouterr().out
     assert run.config.settings == expected and run.config.gan == name
-    assert f"done: look at {tmp_path / 'r' / 'samples.png'}" in capsys.readouterr().out
+    assert f"done: look at {tmp_path / 'r' / 'samples.png'}" in out
+    for network in set(run.gan.networks()) - {"average"}:
+        assert re.search(rf"^{network}\nlayer +output shape +parameters\n", out, re.MULTILINE), (
+            "its layers at the start"
+        )
     assert (tmp_path / "r" / "samples.png").exists()
 
 
@@ -157,6 +162,26 @@ def test_gans_lists_the_papers(capsys):
         assert " ".join(about(gan).new.split()) in " ".join(out.split())
     assert "conditional  Mirza and Osindero, 2014; takes images and labels" in out
     assert '?".' not in out and "minigan train NAME --help" in out
+
+
+@pytest.mark.parametrize(
+    ("typed", "name", "rest"),
+    [
+        ("", "conditional", ""),
+        ("--seed 3", "conditional", "--seed 3"),
+        ("wgan --seed 3", "wgan", "--seed 3"),
+        ("--seed 3 wgan", "wgan", "--seed 3"),
+        ("--seed=3 gan --size 8", "gan", "--seed=3 --size 8"),
+        ("--data gan", "conditional", "--data gan"),  # a folder of this name
+        ("--data gan gan", "gan", "--data gan"),
+        ("--betas 0 0.9 wgan_gp", "wgan_gp", "--betas 0 0.9"),
+        ("--resume gan", "conditional", "--resume gan"),
+        ("nonsense --data gan", "nonsense", "--data gan"),
+    ],
+)
+def test_the_name_of_the_gan_may_be_left_out_or_come_last(typed, name, rest):
+    assert _with_gan(["train", *typed.split()]) == ["train", name, *rest.split()]
+    assert _with_gan(["sample", *typed.split()]) == ["sample", *typed.split()]
 
 
 def test_same_seed_same_run(data, finished, tmp_path):
@@ -250,6 +275,9 @@ def test_the_labels_of_ones_own_images(capsys, tmp_path, kind):
     np.testing.assert_array_equal(two["images"][2], every["images"][2])
     assert not np.array_equal(two["images"][0], every["images"][0])
     assert main(["train", "--resume", str(run), "--epochs", "2"]) == 0
+    capsys.readouterr()
+    assert main(["train", "dcgan", "--data", str(path), *words, "--output", str(tmp_path / "dcgan")]) == 0
+    assert "classes:" not in capsys.readouterr().out  # it does not hear of them
 
 
 @pytest.mark.parametrize("shape", [(20, 20), (48, 48), (28, 20), (20, 28, 3), (9, 31)])
@@ -345,6 +373,7 @@ def test_a_walk_is_a_closed_way_through_images_of_the_same_class(finished, tmp_p
         (["-n", "0"], "must be 1 or more"),
         (["-n", "-5"], "must be 1 or more"),
         (["-n", "two"], "invalid int value"),
+        (["-n", "99999999999999999999"], "must be 1 or more, and 100000 at most"),
         (["--seed", "-1"], "0 or more"),
         (["-o", "x.jpg"], "must end in .png"),
         (["-o", "x"], "must end in .png"),
@@ -404,12 +433,16 @@ def test_ctrl_c_saves_and_resume_ends_with_the_same_bytes(data, tmp_path):
 
 
 def test_a_second_ctrl_c_says_how_to_go_on_and_leaves_whole_files(capsys, data, tmp_path, monkeypatch):
-    save = Run.save
+    save, presses = Run.save, []
+
+    def press(number):
+        presses.append(number)
+        signal.raise_signal(signal.SIGINT)
 
     def save_with_ctrl_c_twice(run):
         if run.gan.steps == 12:
             signal.raise_signal(signal.SIGINT)  # once: it would stop after this step
-            monkeypatch.setattr(os, "fsync", lambda number: signal.raise_signal(signal.SIGINT))
+            monkeypatch.setattr(os, "fsync", press)
         save(run)
 
     monkeypatch.setattr(Run, "save", save_with_ctrl_c_twice)
@@ -418,6 +451,7 @@ def test_a_second_ctrl_c_says_how_to_go_on_and_leaves_whole_files(capsys, data, 
         assert main(["train", *options(data), "--output", str(tmp_path / "r")]) == 130
     finally:
         signal.signal(signal.SIGINT, before)
+    assert len(presses) == 1, "the second one must stop it at once"
     last = capsys.readouterr().err.splitlines()[-1]
     assert last == f"minigan: stopped; go on with: minigan train --resume {tmp_path / 'r'}"
     assert not list(tmp_path.rglob("*.part"))
@@ -581,6 +615,16 @@ def test_bad_options(capsys, tmp_path, monkeypatch, arguments, sentence):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_device_that_the_environment_names_wrongly(finished, tmp_path):
+    """What needs no device still works; all else ends in a sentence."""
+    for command, code in ((["gans"], 0), (["info"], 2), (["sample", str(finished)], 2), (["train", "gan"], 2)):
+        environment = os.environ | {"MINIGAN_DEVICE": "tpu"}
+        out = subprocess.run([*COMMAND, *command], env=environment, cwd=tmp_path, capture_output=True, text=True)
+        assert out.returncode == code, command
+        assert code == 0 or out.stderr == "minigan: unknown device 'tpu': choose 'cpu' or 'cuda'\n"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_run_of_another_gan_is_not_resumed_as_this_one(capsys, finished):
     before = contents(finished)
     assert "is a run of conditional, not of wgan: leave the name out" in fails(
@@ -630,7 +674,8 @@ def test_what_a_killed_creation_left_is_not_used(data, finished, tmp_path):
 def test_an_output_that_cannot_be_written(capsys, data, tmp_path):
     (tmp_path / "file").write_text("mine")
     assert "exists already" in fails(capsys, "train", *options(data), "--output", tmp_path / "file")
-    assert "directory" in fails(capsys, "train", *options(data), "--output", tmp_path / "file" / "run")
+    sentence = fails(capsys, "train", *options(data), "--output", tmp_path / "file" / "run")
+    assert f"{tmp_path / 'file' / 'run'}: " in sentence and "directory" in sentence
     assert (tmp_path / "file").read_text() == "mine"
 
 

@@ -260,6 +260,28 @@ def test_notes_that_were_changed_by_hand_are_refused(tmp_path, wrong):
     assert all_bytes(gan) == before and gan.steps == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "change", "sentence"),
+    [
+        ("G.0.weight", lambda array: array.astype(np.float64), r"G\.0\.weight is of float64, not of float32"),
+        ("G.0.weight", lambda array: array > 0, r"G\.0\.weight is of bool, not of float32"),
+        ("d_optimizer.steps", lambda array: array.astype(np.int8), "steps is of int8, not of int64"),
+        ("average.0.weight", lambda array: array * np.nan, "has numbers that no training leaves there"),
+        ("g_optimizer.0.m", lambda array: array + np.inf, "has numbers that no training leaves there"),
+        ("d_optimizer.steps", lambda array: array - 5, "has numbers that no training leaves there"),
+    ],
+)
+def test_arrays_that_no_training_leaves_are_refused(tmp_path, name, change, sentence):
+    gan, path = small_gan(), tmp_path / "c.safetensors"
+    gan.save(path)
+    before = all_bytes(gan)
+    arrays, notes = load_checkpoint(path)
+    save_checkpoint(path, arrays | {name: change(arrays[name])}, notes)
+    with pytest.raises(ValueError, match=rf"c\.safetensors does not fit this run \(.*{sentence}"):
+        gan.load(path)
+    assert all_bytes(gan) == before
+
+
 def test_going_on_in_plain_mode_needs_nothing_else(tmp_path):
     """A checkpoint knows nothing of how the step was computed."""
     loader = DataLoader({"images": images(16)}, batch_size=8)

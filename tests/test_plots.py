@@ -167,6 +167,52 @@ def test_loss_curves_of_a_single_step():
     )
 
 
+def curves(monkeypatch, metrics):
+    """The axes of the picture, each as {label of a curve: its (x, y)}: the mean curves, not those behind them."""
+    figures = []
+    monkeypatch.setattr(plots.images, "to_image", figures.append)
+    plots.loss_curves(metrics)
+    lines = [[line for line in axes.lines if not line.get_label().startswith("_")] for axes in figures[0].axes]
+    return figures[0].axes, [{line.get_label(): line.get_data() for line in panel} for panel in lines]
+
+
+def test_figures_of_any_name_are_drawn_where_they_belong(monkeypatch):
+    """Losses above, all others below; a figure that is missing in some lines is drawn over the steps that have it."""
+    metrics = [{"step": k, "g_loss": 1.0 * k, "cycle_loss": 2.0, "distance": 3.0} for k in range(1, 31)]
+    metrics[4]["now and then"], metrics[20]["now and then"] = 7.0, 9.0
+    del metrics[0]["distance"]
+    axes, (above, below) = curves(monkeypatch, metrics)
+    assert set(above) == {"generator", "cycle_loss"} and set(below) == {"distance", "now and then"}
+    assert below["now and then"][0].tolist() == [5, 21] and below["distance"][0].tolist() == list(range(2, 31))
+    np.testing.assert_allclose(below["distance"][1], 3)
+    assert axes[0].get_ylabel() == "loss" and axes[1].get_ylabel() == "" and axes[-1].get_xlabel() == "step"
+
+
+def test_beliefs_have_an_axis_from_0_to_1_and_other_figures_have_not(monkeypatch):
+    beliefs = [{"step": k, "d_real": 0.6, "d_fake": 0.4} for k in range(5)]
+    (axes,), (curve,) = curves(monkeypatch, beliefs)
+    assert axes.get_ylim() == (0, 1) and set(curve) == {"D(real)", "D(fake)"}
+    (axes,), _ = curves(monkeypatch, [line | {"distance": 50.0} for line in beliefs])
+    assert axes.get_ylim()[1] > 40
+
+
+@pytest.mark.parametrize(
+    "metrics", [[], [{"step": 1}], [{"step": 1, "a_loss": 1.0}], [{"step": 1, "a": 1.0}, {"step": 2}]]
+)
+def test_loss_curves_of_little(metrics):
+    assert plots.loss_curves(metrics).size == (800, 300)
+
+
+def test_draw_takes_images_and_points_and_nothing_else():
+    images, points = np.zeros((4, 3, 8, 8)), np.random.default_rng(0).standard_normal((5, 2))
+    assert plots.draw(images).tobytes() == plots.image_grid(images).tobytes()
+    assert plots.draw(images, images).tobytes() == plots.image_grid(images).tobytes()
+    assert plots.draw(points, points + 1).tobytes() == plots.scatter(points, points + 1).tobytes()
+    for wrong in (np.zeros((4, 3)), np.zeros(4), np.zeros((4, 8, 8)), np.zeros((1, 1, 1, 8, 8))):
+        with pytest.raises(ValueError, match="there is no picture for samples of shape"):
+            plots.draw(wrong)
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_to_bytes_is_a_png_of_the_same_pixels(channels):
     picture = plots.image_grid(np.random.default_rng(0).uniform(-1, 1, (3, channels, 8, 8)))

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from test_gans import KINDS, TINY, all_bytes, every_case, tiny_data, tiny_settings
 
+from minigan.checkpoint import load_checkpoint, save_checkpoint
 from minigan.data import TOYS
 from minigan.gan import GAN
 from minigan.gans import GANS, find_gan
@@ -419,6 +420,28 @@ def test_damaged_figures(finished, tmp_path, text):
     (tmp_path / "r" / "metrics.jsonl").write_text(text)
     with pytest.raises(ValueError, match=r"metrics\.jsonl is damaged \(.*\): empty it to go on without its figures"):
         Run.open(tmp_path / "r").train(arrays_for("gan", tiny_data("images 8x8")))
+
+
+def test_deep_brackets_are_damaged_figures_and_lost_figures_are_none(finished, tmp_path):
+    shutil.copytree(finished["gan"], tmp_path / "r")
+    (tmp_path / "r" / "metrics.jsonl").write_text("[" * 100_000)
+    with pytest.raises(ValueError, match="is damaged"):
+        Run.open(tmp_path / "r").train(arrays_for("gan", tiny_data("images 8x8")))
+    (tmp_path / "r" / "metrics.jsonl").unlink()
+    run = Run.open(tmp_path / "r")
+    run.train_longer(3)
+    assert run.train(arrays_for("gan", tiny_data("images 8x8"))) and run.metrics[0]["step"] == 13
+
+
+def test_a_checkpoint_of_a_longer_run(finished, tmp_path):
+    shutil.copytree(finished["gan"], tmp_path / "r")
+    path = tmp_path / "r" / "checkpoint.safetensors"
+    arrays, _ = load_checkpoint(path)
+    save_checkpoint(path, arrays, {"step": 13})
+    with pytest.raises(
+        ValueError, match=r"checkpoint\.safetensors is of step 13, and this run has 12: put back its own"
+    ):
+        Run.open(tmp_path / "r")
 
 
 def test_the_tiny_settings_are_settings():

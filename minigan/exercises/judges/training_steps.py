@@ -17,17 +17,27 @@ from minigan.table import plain_version
 from minigan.tensor import Tensor
 
 LR = 0.1
-REAL, NOISE = Tensor(normal(5, 2) + 3, dtype="float32"), Tensor(normal(5, 3), dtype="float32")
+
+
+def real() -> Tensor:
+    """Real samples, (5, 2); made when they are needed, since a tensor needs the device."""
+    return Tensor(normal(5, 2) + 3, dtype="float32")
+
+
+def noise() -> Tensor:
+    """What G makes fakes of, (5, 3)."""
+    return Tensor(normal(5, 3), dtype="float32")
 
 
 def discriminator_step(discriminator_step: Answer) -> None:
     """Of D, with a generator that must be left alone."""
-    Trial(discriminator_step, plain_version(gan.discriminator_step), trained="D", other="G", data=(REAL, NOISE)).judge()
+    own = plain_version(gan.discriminator_step)
+    Trial(discriminator_step, own, trained="D", other="G", data=(real(), noise())).judge()
 
 
 def generator_step(generator_step: Answer) -> None:
     """Of G, with a discriminator that must be left alone."""
-    Trial(generator_step, plain_version(gan.generator_step), trained="G", other="D", data=(NOISE,)).judge()
+    Trial(generator_step, plain_version(gan.generator_step), trained="G", other="D", data=(noise(),)).judge()
 
 
 class Game:
@@ -202,8 +212,9 @@ class Trial:
 def _in_one_batch() -> list[Tensor]:
     """The logits of reals and fakes, had they been scored together."""
     both = players()
-    logits = both["D"](concatenate([REAL, both["G"](NOISE)]))
-    return [logits[: len(REAL)], logits[len(REAL) :]]
+    samples = real()
+    logits = both["D"](concatenate([samples, both["G"](noise())]))
+    return [logits[: len(samples)], logits[len(samples) :]]
 
 
 def _same(found: list[Any], right: list[Any], rtol: float = 1e-5, atol: float = 1e-6) -> bool:
