@@ -20,7 +20,10 @@ class NoGradientError(ValueError):
 
 
 class DerivativeError(ShapeError, TypeError):
-    """A derivative returned no gradient of its operand: `share` is what it returned, `parent` the operand."""
+    """A derivative returned something else than a gradient of its operand's shape, or no Tensor at all.
+
+    `share` is what it returned, `parent` the operand.
+    """
 
     share: Any = None
     parent: Any = None
@@ -40,6 +43,9 @@ NOTHING_RECORDED = (
     "there is nothing to differentiate: no tensor with requires_grad=True led to this one "
     "(was it computed under no_grad() or frozen(), or detached?)"
 )
+NOTHING_REACHED = (
+    "the loss depends on none of these parameters: was a tensor detached, or is it the other player's optimizer?"
+)
 NOT_ONE_NUMBER = (
     "a gradient starts from a single number, but this tensor has shape {}: "
     "reduce it with .mean() or .sum(), or give the upstream gradient"
@@ -47,12 +53,13 @@ NOT_ONE_NUMBER = (
 
 
 def in_operation(error: Exception, name: str, arguments: Iterable[Any]) -> Exception:
-    """`error` with the name of the operation that raised it, and the shapes of the arrays among its arguments."""
+    """`error`, or one of ours instead, with the operation's name and the shapes of the arrays that it was given."""
     flat = [a for argument in arguments for a in (argument if isinstance(argument, list | tuple) else [argument])]
     shapes = " and ".join(str(a.shape) for a in flat if hasattr(a, "shape"))
     reason = getattr(error, "reason", str(error))  # where one operation called another, only the outer one is named
-    if type(error) not in OWN:  # NumPy's, mostly
-        error = (TypeError if isinstance(error, TypeError | AttributeError) else ShapeError)()
+    if type(error) not in OWN:  # NumPy's, mostly: it becomes one of ours, with the lines that led to it
+        kind = TypeError if isinstance(error, TypeError | AttributeError) else ShapeError
+        error = kind().with_traceback(error.__traceback__)
     error.args, error.reason = (f"{name} of shapes {shapes}: {reason}",), reason
     return error
 

@@ -30,7 +30,8 @@ from minigan.tensor import Tensor, no_grad
 def minimise(loss: Tensor, optimizer: Optimizer) -> Tensor:
     """One step of the optimizer down the loss, a tensor of one number; returns the loss, cut off from the graph.
 
-    Only the optimizer's own parameters get gradients: what else the loss was computed from stays as it is.
+    Only the optimizer's own parameters get gradients: what else the loss was computed from stays as it is. Raises
+    ValueError where the loss depends on none of them.
     """
     optimizer.zero_grad()
     loss.backward(inputs=optimizer.parameters)
@@ -47,7 +48,7 @@ def one_hot(labels: Any, classes: int) -> Tensor:
     """Labels (n,) from 0 to classes - 1 as rows (n, classes), 1 at the label. Raises ValueError for other labels."""
     labels = labels if hasattr(labels, "dtype") else np.asarray(labels)
     fit = labels.ndim == 1 and labels.dtype.kind in "iu"
-    if fit and len(labels) and isinstance(labels, np.ndarray):  # to look at labels on a GPU would stop it
+    if fit and len(labels) and isinstance(labels, np.ndarray):  # to look at those on a GPU, Python would have to wait
         fit = labels.min() >= 0 and labels.max() < classes
     if not fit:
         raise ValueError(
@@ -57,7 +58,10 @@ def one_hot(labels: Any, classes: int) -> Tensor:
 
 
 def belief(logits: Tensor) -> Tensor:
-    """The mean of D = sigmoid(logit): how much the discriminator believes that these are real."""
+    """The mean of D = sigmoid(logit): how much the discriminator believes that these are real.
+
+    (In the games least_squares and hinge a logit is no log-odds, and this only shows which way it leans.)
+    """
     with no_grad():
         return logits.sigmoid().mean()
 

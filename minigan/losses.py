@@ -21,8 +21,9 @@ from minigan.tensor import Tensor, grad, op, record
 def bce_with_logits(logits: Tensor, target: float) -> Tensor:
     """Mean binary cross-entropy, -t ln D - (1 - t) ln(1 - D), for a target t in [0, 1].
 
-    With x the logit this is t softplus(-x) + (1 - t) softplus(x) = max(x, 0) - t x + ln(1 + e^-|x|), where nothing
-    overflows or cancels. Its gradient is (D - t) / N: how wrong the belief is.
+    With x the logit this is t softplus(-x) + (1 - t) softplus(x), and softplus(-x) = softplus(x) - x, so it is
+    softplus(x) - t x = max(x, 0) - t x + ln(1 + e^-|x|), where nothing overflows or cancels. Its gradient is
+    (D - t) / N: how wrong the belief is.
     """
     if not 0 <= target <= 1:
         raise ValueError(f"the target must lie between 0 and 1, not {target}")
@@ -30,21 +31,21 @@ def bce_with_logits(logits: Tensor, target: float) -> Tensor:
     value = np.mean(np.maximum(x, 0) - t * x + np.log1p(np.exp(-np.abs(x))))
 
     def to_logits(g: Tensor, y: Tensor) -> Tensor:
-        wrong = sigmoid(logits) * (1 - t) - sigmoid(-logits) * t  # D - t, but exact where D is nearly t
+        wrong = sigmoid(logits) * (1 - t) - sigmoid(-logits) * t  # D - t; for t = 0 and 1 no digits cancel
         return wrong * (g * (1 / logits.size))
 
     return record(value, (logits, to_logits))
 
 
 class minimax:  # noqa: N801
-    """The original, saturating game (Goodfellow et al., 2014): D maximises, and G minimises, the same value
+    """The original, saturating game (Goodfellow et al., 2014): D makes V large, and G makes it small.
 
-    V = mean ln D(real) + mean ln(1 - D(fake)).
+    V = mean ln D(real) + mean ln(1 - D(fake))
     """
 
     @staticmethod
     def discriminator(real: Tensor, fake: Tensor, label_smoothing: float = 0.0) -> Tensor:
-        """-V. Gradient: (D - 1) / N at a real logit (D - 1 + label_smoothing), D / N at a fake one.
+        """-V. Gradient: (D - 1 + label_smoothing) / N at a real logit, D / N at a fake one.
 
         `label_smoothing` of 0.1 makes the reals' target 0.9, so that a too certain D is pulled back. It is
         one-sided: a target above 0 for fakes would reward G for staying where it is (Salimans et al., 2016).
@@ -101,7 +102,7 @@ class hinge:  # noqa: N801
 class wasserstein:  # noqa: N801
     """The critic's scores estimate the earth mover's distance (Arjovsky et al., 2017).
 
-    It holds for a critic of slope 1 at most: keep it there with `gradient_penalty` or `optim.clip_weights`.
+    That is so for a critic whose slope is 1 at most: keep it there with `gradient_penalty` or `optim.clip_weights`.
     """
 
     @staticmethod
@@ -110,7 +111,7 @@ class wasserstein:  # noqa: N801
         """mean fake - mean real. Gradient: -1/N at a real score, 1/N at a fake one."""
         return mean(fake) - mean(real)
 
-    generator = hinge.generator
+    generator = hinge.generator  # -mean of the scores, the same
 
 
 @swappable
@@ -120,7 +121,8 @@ def gradient_penalty(
     """mean_n (|d critic(x_n) / d x_n| - 1)^2 at random points x_n between a real and a fake (Gulrajani et al., 2017).
 
     real, fake  (N, ...). The norm is taken per sample, over all axes but the first; and the critic must not have
-    batch norm, which would make a score depend on the other samples. The penalty is itself differentiated with
+    batch norm, which would make a score depend on the other samples: as it is, the gradient of the *sum* of the scores
+    holds each sample's slope in its own row. The penalty is itself differentiated with
     respect to the critic's weights, so its gradient is recorded: `create_graph=True`.
     """
     n = real.shape[0]

@@ -29,7 +29,7 @@ mode = _Mode()  # mode.table[name] is the version that this thread's calls run
 
 @contextmanager
 def plain() -> Iterator[None]:
-    """Inside the `with`, this thread runs exactly the code that is read: no threads, no blocks, no shortcuts."""
+    """Inside the `with`, this thread runs exactly the code that you read: no shortcuts, no threads but BLAS's own."""
     before, mode.table = mode.table, PLAIN
     try:
         yield
@@ -52,13 +52,13 @@ def enter(function: Function) -> str:
 
 
 def swappable(function: Function) -> Function:
-    """`@swappable` enters a function that is no operation (for these, see `tensor.op`)."""
+    """`@swappable` enters a function such as Adam's update. (Operations are entered by `@op`, in `tensor.py`.)"""
     name = enter(function)
     return functools.wraps(function)(lambda *args, **kwargs: mode.table[name](*args, **kwargs))
 
 
 def fast(function: Function) -> Callable[[Function], Function]:
-    """`@fast(ops.tanh)` enters a fast version; it calls `plain_version(ops.tanh)` where it has nothing to offer."""
+    """`@fast(ops.conv)` enters a fast version; it calls `plain_version(ops.conv)` where it has nothing to offer."""
     name = function.__qualname__
 
     def enter_fast(version: Function) -> Function:
@@ -72,7 +72,7 @@ def fast(function: Function) -> Callable[[Function], Function]:
 
 def plain_version(function: Function) -> Function:
     """The function as it is read, whatever runs in its place."""
-    return function.__wrapped__
+    return function.__wrapped__  # functools.wraps has left it there
 
 
 @contextmanager

@@ -32,7 +32,8 @@ class Tensor:
     grad           after `backward()`: d(loss)/d(this), a Tensor of the same shape; None before
     parents        pairs (parent, derivative): `derivative(g, y)` gets the gradient `g` of this tensor `y`
                    and returns the gradient of that parent. Only parents that require a gradient are kept.
-                   (y is handed over because a function that held on to it would keep the graph alive.)
+                   (y is handed over because a function that held it would close a circle, y -> parents ->
+                   function -> y, and circles are freed late.)
 
     float64 arrays stay float64; everything else (lists, integers, float32) becomes float32 unless `dtype`
     says otherwise. Arithmetic and methods (`x * y`, `x.sum()`) are hung on this class by `ops/__init__.py`.
@@ -99,13 +100,15 @@ class Tensor:
         nowhere else are not even computed: a training step gives the parameters of the player that it trains.
         `gradient` is the upstream gradient where self is not a single number. Calling it again adds again. Arrays are
         used as they are now: an optimizer's step between forward and backward spoils the gradients.
-        Raises ValueError where nothing can be differentiated.
+        Raises ValueError where nothing can be differentiated, or nothing leads back to any of `inputs`.
         """
         inputs = [inputs] if isinstance(inputs, Tensor) else inputs
         order = topological_order([self])
         wanted = [t for t in order if t.requires_grad and not t.parents] if inputs is None else list(inputs)
         gradients = _walk([self], wanted, [gradient], order, create_graph=False)
-        for leaf in dict.fromkeys(wanted):
+        if inputs is not None and not gradients:
+            raise NoGradientError(errors.NOTHING_REACHED)
+        for leaf in dict.fromkeys(wanted):  # each once
             if leaf in gradients:
                 with no_grad():
                     leaf.grad = gradients[leaf] if leaf.grad is None else leaf.grad + gradients[leaf]
@@ -144,7 +147,7 @@ def record(data: Any, *parents: tuple[Any, Derivative], casts: bool = False) -> 
     """The result of an operation: its value and, side by side, one (operand, derivative) per operand.
 
     Operands that are None, plain numbers or arrays, or that need no gradient, are dropped from the record.
-    Raises TypeError where float32 met float64, since nothing is upcast silently.
+    Raises TypeError where float32 met float64, since nothing is upcast silently; `casts` allows it, for `astype`.
     """
     if isinstance(data, Tensor):
         raise TypeError("record takes the value as an array: compute it with x.data")

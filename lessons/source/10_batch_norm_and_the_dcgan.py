@@ -289,7 +289,7 @@ plots.image_grid(gan.sample(styles))  # labels 0, 1, ... 9 in turn
 test_images, test_labels = load_mnist("test")
 y = one_hot(test_labels[:64], 10)  # (64, 10)
 with gan.G.frozen(), gan.D.frozen(), no_grad():
-    real, fake = Tensor(test_images[:64]), gan.fake(rng, y)  # (64, 1, 28, 28)
+    real, fake = Tensor(test_images[:64]), gan.draw(rng, y)  # (64, 1, 28, 28)
     apart = [belief(gan.score(batch, y)).item() for batch in (real, fake)]
     both = gan.score(concatenate([real, fake]), concatenate([y, y]))  # (128, 1)
     mixed = [belief(both[:64]).item(), belief(both[64:]).item()]
@@ -309,11 +309,11 @@ class Mixed(ConditionalGAN):
     def step(self, rng, images, labels):
         real, y = Tensor(images), one_hot(labels, self.classes)
         with self.G.frozen():
-            fake = self.fake(rng, y)
+            fake = self.draw(rng, y)
         logits = self.score(concatenate([real, fake.detach()]), concatenate([y, y]))  # mixed: (128, 1)
         minimise(self.game.discriminator(logits[:64], logits[64:]), self.d_optimizer)
 
-        again = self.fake(rng, y)
+        again = self.draw(rng, y)
         with self.D.frozen():
             again_logits, alone = self.score(again, y), self.score(fake, y)
         minimise(self.game.generator(again_logits), self.g_optimizer)

@@ -19,8 +19,9 @@ class ConditionalGAN(GAN):
     """Both networks are told the label, so that D's question is "is this a real 7?" (Mirza and Osindero, 2014).
 
     G gets the label, as a one-hot row, appended to its noise. D has one logit for each class, and that of the image's
-    own class counts; the paper appends the label to D's input instead. (D's way here is the projection of Miyato and
-    Koyama, 2018, without its shared part.) The networks are a DCGAN's.
+    own class counts; the paper appends the label to D's input instead. (The projection discriminator of Miyato and
+    Koyama, 2018, has such a term, and adds a score of the image alone.) The networks are a DCGAN's. Samples come from
+    an average of G's weights, unlike the paper's.
 
     loss        the game: non_saturating, minimax, least_squares or hinge
     width       channels beside the image; each layer further from it has twice as many
@@ -46,7 +47,8 @@ class ConditionalGAN(GAN):
     ) -> None:
         super().__init__(batch_size, epochs)
         check_integer("batch_size, as batch norm takes the variance over the batch,", batch_size, 2)
-        self.game, self.noise_dim, (self.classes,) = losses.find_game(loss), 64, shapes["labels"]
+        self.game, self.noise_dim = losses.find_game(loss), 64
+        (self.classes,) = shapes["labels"]
         self.G = dcgan_generator(self.noise_dim + self.classes, shapes["images"], width, rng)
         self.D = dcgan_discriminator(shapes["images"], width, rng, outputs=self.classes)
         self.average = copy.deepcopy(self.G).eval()
@@ -57,18 +59,18 @@ class ConditionalGAN(GAN):
         """Teach D once on images (n, C, H, W) with labels (n,), and on fakes of the same labels; then G once."""
         real, y = Tensor(images), one_hot(labels, self.classes)  # y (n, K)
         with self.G.frozen():
-            fake = self.fake(rng, y)
+            fake = self.draw(rng, y)
         real_logits, fake_logits = self.score(real, y), self.score(fake.detach(), y)  # (n, 1)
         d_loss = minimise(self.game.discriminator(real_logits, fake_logits), self.d_optimizer)
 
-        fake = self.fake(rng, y)
+        fake = self.draw(rng, y)
         with self.D.frozen():
             logits = self.score(fake, y)
         g_loss = minimise(self.game.generator(logits), self.g_optimizer)
         update_average(self.average, self.G, decay=0.99)
         return {"d_loss": d_loss, "g_loss": g_loss, "d_real": belief(real_logits), "d_fake": belief(fake_logits)}
 
-    def fake(self, rng: np.random.Generator, y: Tensor) -> Tensor:
+    def draw(self, rng: np.random.Generator, y: Tensor) -> Tensor:
         """G(z, y): an image for each row of y (n, K), of fresh noise."""
         return self.G(concatenate([draw_noise(len(y), self.noise_dim, rng), y], axis=1))
 

@@ -16,8 +16,9 @@ from minigan.tensor import Tensor
 class DCGAN(GAN):
     """Strided convolutions and batch norm in both networks make GANs of images stable (Radford et al., 2016).
 
-    The game is the original one; new are the networks, see `networks/dcgan.py`. The paper trains with batches of 128,
-    rates of 2e-4 and betas of (0.5, 0.999); the defaults here were measured to learn MNIST best in two minutes.
+    The game is the original one; new are the networks, see `networks/dcgan.py`. The paper's are wider, with 100 numbers
+    of uniform noise; it trains with batches of 128, rates of 2e-4 and betas of (0.5, 0.999). The defaults here were
+    measured to learn MNIST best in two minutes. Samples come from an average of G's weights, unlike the paper's.
 
     loss        the game: non_saturating, minimax, least_squares or hinge
     width       channels beside the image; each layer further from it has twice as many

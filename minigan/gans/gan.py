@@ -1,4 +1,4 @@
-"""The original GAN, for points and for small flat images."""
+"""The original GAN, on dense networks: for points, and for small images as rows of pixels."""
 
 import copy
 from typing import Any
@@ -22,7 +22,8 @@ class OriginalGAN(GAN):
         V = E[ln D(x)] + E[ln(1 - D(G(z)))]
 
     The paper already trains G otherwise, to make E[ln D(G(z))] large: `non_saturating`, see `losses.py`. Later than the
-    paper are the optimizer, Adam, and the average of G's weights, from which samples come (Yazici et al., 2019).
+    paper are leaky ReLUs in D, which had maxout and dropout, Adam, and the average of G's weights, from which samples
+    come (Yazici et al., 2019).
 
     loss        the game: non_saturating, minimax, least_squares (LSGAN) or hinge
     lr_g        learning rate of the generator
@@ -55,7 +56,11 @@ class OriginalGAN(GAN):
         self.d_optimizer = Adam(self.D.parameters(), lr_d, betas)
 
     def step(self, rng: np.random.Generator, samples: Any) -> dict[str, Tensor]:
-        """Teach D once on samples (n, ...) and as many fakes, then G once on fresh noise."""
+        """Teach D once on samples (n, ...) and as many fakes, then G once on fresh noise.
+
+        Both halves are functions, because exercises (and `fast/`) put others in their place. D 1 to G 5 are their
+        stages, as the lesson on one training step numbers them.
+        """
         n = len(samples)
         noise = draw_noise(n, self.noise_dim, rng)  # D 1: noise (n, noise_dim)
         figures = discriminator_step(self.G, self.D, self.d_optimizer, self.game, Tensor(samples), noise)
@@ -73,7 +78,7 @@ def discriminator_step(
 
     Returns {"d_loss", "d_real", "d_fake"}: the loss, and D's mean beliefs in reals and in fakes.
     """
-    with G.frozen():  # nothing is recorded, and its running statistics stay as they are
+    with G.frozen():  # G's weights are left out of the graph, and its running statistics stay as they are
         fake = G(noise)  # D 2: fakes (n, ...)
     # Reals and fakes apart: with batch norm, one batch of both would mix their statistics.
     real_logits, fake_logits = D(real), D(fake.detach())  # D 3: scores (n, 1); the loss stops at detached fakes

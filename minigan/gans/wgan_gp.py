@@ -21,13 +21,14 @@ class WGANGP(GAN):
 
         E[D(G(z))] - E[D(x)] + penalty E[(|dD(x_between)/dx| - 1)^2]
 
-    The paper's rates are 1e-4; the defaults here learn in minutes.
+    The paper's rates are 1e-4; these defaults are for images in minutes. For points, a penalty of 0.1 with rates of
+    2e-3 and batches of 128 came nearer to the data. Samples come from an average of G's weights, unlike the paper's.
 
     penalty       the weight of the gradient penalty
     critic_steps  steps of the critic for each of the generator, each on a batch of its own
     lr_g          learning rate of the generator
     lr_d          learning rate of the critic
-    betas         how long Adam remembers: no momentum, the paper found
+    betas         how long Adam remembers: no momentum, as in the paper
     batch_size    real samples in a step of the critic, and as many fakes
     epochs        passes over the data
     """
@@ -50,7 +51,8 @@ class WGANGP(GAN):
         check_integer("batch_size, as batch norm takes the variance over the batch,", batch_size, least)
         check_integer("critic_steps", critic_steps, 1)
         check_number("penalty", penalty)
-        self.penalty, self.critic_steps, self.noise_dim = penalty, critic_steps, 64
+        self.penalty, self.critic_steps = penalty, critic_steps
+        self.noise_dim = 16 if len(shapes["samples"]) == 1 else 64
         self.G, self.D = generator_and_critic(shapes["samples"], self.noise_dim, rng)
         self.average = copy.deepcopy(self.G).eval()
         self.g_optimizer = Adam(self.G.parameters(), lr_g, betas)
@@ -77,7 +79,7 @@ class WGANGP(GAN):
         """Teach the critic once on reals (n, ...) and as many fakes."""
         with self.G.frozen():
             fake = self.G(draw_noise(len(real), self.noise_dim, rng)).detach()
-        distance = -wasserstein.discriminator(self.D(real), self.D(fake))
-        penalty = gradient_penalty(self.D, real, fake, rng)
-        d_loss = minimise(self.penalty * penalty - distance, self.d_optimizer)
-        return {"d_loss": d_loss, "distance": distance.detach(), "penalty": penalty.detach()}
+        difference = wasserstein.discriminator(self.D(real), self.D(fake))  # E[D(G(z))] - E[D(x)]
+        off_slope = gradient_penalty(self.D, real, fake, rng)
+        d_loss = minimise(difference + self.penalty * off_slope, self.d_optimizer)
+        return {"d_loss": d_loss, "distance": -difference.detach(), "penalty": off_slope.detach()}

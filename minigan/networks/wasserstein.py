@@ -10,7 +10,8 @@ from minigan.nn import Module
 def generator_and_critic(shape: tuple[int, ...], noise_dim: int, rng: np.random.Generator) -> tuple[Module, Module]:
     """Noise (N, noise_dim) -> samples (N, *shape), and samples -> scores (N, 1).
 
-    There is no batch norm in the critic: with it, the slope at one sample would depend on the others.
+    There is no batch norm in the critic: with it, the slope at one sample would depend on the others, which a gradient
+    penalty must not have.
     """
     if len(shape) == 1:
         hidden = (128, 128)

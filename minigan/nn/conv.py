@@ -36,7 +36,7 @@ class Convolution(Module):
         shape, fan_in = (out_channels, in_channels), in_channels * prod(steps["kernel_size"])
         if self.transposed:  # an output is covered K / s times along each axis: so many terms for each channel
             shape, fan_in = (in_channels, out_channels), max(1, fan_in // prod(steps["stride"]))
-        weight = init.he_normal((*shape, *steps["kernel_size"]), init.generator(rng), fan_in)
+        weight = init.he_normal((*shape, *steps["kernel_size"]), init.rng_or_new(rng), fan_in)
         # It lies in memory channels last, as the inputs do where fast/conv.py has made them.
         self.weight = Parameter(np.moveaxis(np.ascontiguousarray(np.moveaxis(weight, 1, -1)), -1, 1))
         self.bias = Parameter(np.zeros(out_channels, np.float32)) if bias else None

@@ -1,8 +1,9 @@
 """Initial weights. A layer keeps the scale of its input when its weights have the right variance.
 
-Each returns float32 numbers of `shape`. fan_in is how many numbers one output is summed from. A sum of fan_in terms w x
-has variance fan_in Var(w) Var(x), if they are independent with mean 0: Var(w) = 1 / fan_in keeps the scale, and after a
-ReLU, which drops half of it, 2 / fan_in does.
+Each returns float32 numbers of `shape`. fan_in is how many numbers one output is summed from. Weights are independent
+with mean 0, so a sum of fan_in terms w x has the mean square fan_in Var(w) E[x^2]: Var(w) = 1 / fan_in keeps the scale.
+A ReLU halves the mean square of numbers that are as often negative as positive, so 2 / fan_in makes up for it; a leaky
+one leaves (1 + slope^2) / 2 of it.
 """
 
 import numpy as np
@@ -21,7 +22,7 @@ def he_normal(shape: tuple[int, ...], rng: np.random.Generator, fan_in: int, slo
     return normal(shape, rng, std=np.sqrt(2 / ((1 + slope**2) * fan_in)))
 
 
-def generator(rng: np.random.Generator | None) -> np.random.Generator:
+def rng_or_new(rng: np.random.Generator | None) -> np.random.Generator:
     """The random generator that a layer was given, or a new one. Raises TypeError for anything else."""
     if not isinstance(rng, np.random.Generator | None):
         raise TypeError(f"rng must be a random generator, such as np.random.default_rng(0), not {rng!r}")

@@ -18,7 +18,7 @@ class Linear(Module):
         check_integer("Linear: in_features", in_features, 1)
         check_integer("Linear: out_features", out_features, 1)
         self.in_features, self.out_features = in_features, out_features
-        self.weight = Parameter(init.he_normal((out_features, in_features), init.generator(rng), fan_in=in_features))
+        self.weight = Parameter(init.he_normal((out_features, in_features), init.rng_or_new(rng), fan_in=in_features))
         self.bias = Parameter(np.zeros(out_features, np.float32)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:

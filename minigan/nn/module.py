@@ -85,11 +85,12 @@ class Module:
     def frozen(self) -> Iterator[None]:
         """`with model.frozen():` uses the model without changing or training it.
 
-        Its parameters need no gradient (though gradients flow through it to its input), and batch norm still
-        takes the batch's statistics but leaves its running ones alone.
+        Its parameters are left out of what is recorded here, so that they get no gradient, though gradients flow
+        through the model to its input; the walk back may come after the `with`. Batch norm still takes the batch's
+        statistics, but leaves its running ones alone.
         """
         parameters, modules = self.parameters(), list(self.modules())
-        before = [p.requires_grad for p in parameters], [m.is_frozen for m in modules]
+        needed, frozen = [p.requires_grad for p in parameters], [m.is_frozen for m in modules]
         try:
             for parameter in parameters:
                 parameter.requires_grad = False
@@ -97,9 +98,9 @@ class Module:
                 module.is_frozen = True
             yield
         finally:
-            for parameter, value in zip(parameters, before[0], strict=True):
+            for parameter, value in zip(parameters, needed, strict=True):
                 parameter.requires_grad = value
-            for module, value in zip(modules, before[1], strict=True):
+            for module, value in zip(modules, frozen, strict=True):
                 module.is_frozen = value
 
     def __repr__(self) -> str:

@@ -16,7 +16,8 @@ from minigan.tensor import Tensor
 def update_running(running: Tensor, batch: Any, momentum: float) -> None:
     """running = (1 - momentum) running + momentum batch, in place: it moves a little towards the array `batch`.
 
-    This is the exponential average of everything that has passed by; the last 1 / momentum or so count most.
+    This is the exponential average of everything that has passed by; the last 1 / momentum or so count most. As in
+    PyTorch, momentum is the share of the new here; in SGD it is that of the old.
     """
     running.data *= 1 - momentum
     running.data += momentum * batch
@@ -26,7 +27,8 @@ class _BatchNorm(Module):
     """Batch norm with running statistics, see `ops.batch_norm`.
 
     In training the batch's own mean and variance are used, and the running ones follow them:
-    `running = (1 - momentum) running + momentum batch`, the variance with M / (M - 1). After `eval()` the
+    `running = (1 - momentum) running + momentum batch`, the variance times M / (M - 1), which removes its bias (M is
+    how many numbers a mean is over). After `eval()` the
     running ones are used, so that an image no longer depends on the others in its batch.
     """
 

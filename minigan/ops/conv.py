@@ -11,6 +11,10 @@ Three operations form a triangle: the derivatives of each are the other two (g i
     x = conv_transpose(y, w)   to y: conv(g, w)              to w: conv_weight(g, y)
     w = conv_weight(x, y)      to x: conv_transpose(y, g)    to y: conv(x, g)
 
+All come from one sum, S = sum over n, o, c, i, k of  y[n,o,i]  x[n, c, s i + d k - p]  w[o,c,k], which is linear in
+each of its three factors. Its derivative to y is conv(x, w), to x conv_transpose(y, w), to w conv_weight(x, y): so the
+gradients of each operation are the other two, with g in the free place.
+
 They are recorded operations too, so a gradient can be differentiated again, as often as you like. Under each stands
 its sum, on arrays, in the simplest form: for one place k of the kernel, all outputs meet the padded input in one
 strided slice, and one small product does them all. `fast/conv.py` has the same sums, quicker, from a matrix of patches.
@@ -88,7 +92,10 @@ def conv_transpose(
 
 @swappable
 def stamp(y: Any, weight: Any, bias: Any, grid: "Grid") -> Any:
-    """The sum of `conv_transpose`, named as in `conv`, whose input gradient it is: y (N, O, *out) -> (N, C, *size)."""
+    """The sum of `conv_transpose`, in the letters of `conv`, whose input gradient it is.
+
+    y (N, O, *out), weight (O, C, *K), bias (C,) or None -> (N, C, *size).
+    """
     padded = np.zeros((len(y), weight.shape[1], *grid.padded), y.dtype, like=y)
     for k, places in grid.places():
         padded[:, :, *places] += np.einsum("no...,oc->nc...", y, weight[:, :, *k], optimize=True)
@@ -160,7 +167,11 @@ def fold(columns: Tensor, size: tuple[int, int], kernel_size: Steps, stride: Ste
 
 
 class Grid:
-    """Which places of an input a kernel meets. All fields are tuples with one number for each spatial axis."""
+    """Which places of an input a kernel meets. All fields are tuples with one number for each spatial axis:
+
+    size, kernel, stride, padding, dilation; out, the size of the output; padded, that of the padded input; left_over,
+    how many places at the end no kernel reaches (the output_padding that gives them back).
+    """
 
     def __init__(
         self, size: Sequence[int], kernel: Steps, stride: Steps = 1, padding: Steps = 0, dilation: Steps = 1
@@ -177,7 +188,7 @@ class Grid:
         if min(free) < 0:
             raise ShapeError(f"a kernel that reaches over {reach} does not fit into {self.padded} (padding included)")
         self.out = tuple([f // s + 1 for f, s in zip(free, self.stride, strict=True)])
-        self.left_over = tuple([f % s for f, s in zip(free, self.stride, strict=True)])  # places that no kernel reaches
+        self.left_over = tuple([f % s for f, s in zip(free, self.stride, strict=True)])
         self.inside = tuple([slice(p, p + n) for p, n in zip(self.padding, self.size, strict=True)])  # without padding
 
     @classmethod
@@ -197,10 +208,13 @@ class Grid:
         return cls(size, kernel, s, p, d)
 
     def places(self) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
-        """For each place k of the kernel: k, and the slices of the padded input that it meets, one step per output."""
+        """For each place k of the kernel: k, and what it meets in the padded input, one number per output.
+
+        There, output i is met at u + p = s i + d k: slices that start at d k and go n = `out` steps of s.
+        """
         for k in np.ndindex(self.kernel):
-            steps = zip(k, self.dilation, self.stride, self.out, strict=True)
-            yield k, tuple([slice(d * i, d * i + s * (n - 1) + 1, s) for i, d, s, n in steps])
+            axes = zip(k, self.dilation, self.stride, self.out, strict=True)
+            yield k, tuple([slice(d * j, d * j + s * (n - 1) + 1, s) for j, d, s, n in axes])
 
     def pad(self, x: Any) -> Any:
         """x (N, C, *size) with a border of zeros: (N, C, *padded)."""

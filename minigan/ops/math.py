@@ -124,7 +124,7 @@ def sqrt(x: Tensor) -> Tensor:
 
 @op
 def abs(x: Tensor) -> Tensor:
-    """|x|.  d/dx = sign x, and 0 at the kink."""
+    """|x|.  d/dx = sign x, and 0 at the kink. The sign is a constant: its own derivative is 0."""
     return record(np.abs(x.data), (x, lambda g, y: g * Tensor(np.sign(x.data))))
 
 
@@ -136,12 +136,12 @@ def tanh(x: Tensor) -> Tensor:
 
 @op
 def sigmoid(x: Tensor) -> Tensor:
-    """1 / (1 + e^-x).  d/dx = y (1 - y).
+    """Logistic function, 1 / (1 + e^-x).  d/dx = y (1 - y), where 1 - y is computed as sigmoid(-x): no digits cancel.
 
-    Computed as e^min(x,0) / (1 + e^-|x|), whose exponents are never positive: exact at +-100, no overflow.
+    Computed as e^min(x,0) / (1 + e^-|x|), whose exponents are never positive: right at +-100, no overflow.
     """
-    e = np.exp(-np.abs(x.data))
-    return record(np.maximum(e, x.data >= 0) / (1 + e), (x, lambda g, y: g * (y * sigmoid(-x))))
+    y = np.exp(np.minimum(x.data, 0)) / (1 + np.exp(-np.abs(x.data)))
+    return record(y, (x, lambda g, y: g * (y * sigmoid(-x))))
 
 
 @op
@@ -188,15 +188,11 @@ def minimum(a: Any, b: Any) -> Tensor:
 
 def _pick(choose: Any, a: Any, b: Any) -> Tensor:
     data = choose(value(a), value(b))
-
-    def share(x: Any) -> Tensor:  # 1 where x was chosen, 1/2 where both were, else 0
-        chosen_a, chosen_b, chosen_x = (np.equal(data, value(operand)) for operand in (a, b, x))
-        return Tensor(chosen_x / (chosen_a.astype(data.dtype) + chosen_b), dtype=data.dtype)
-
+    is_a, is_b = (np.equal(data, value(operand)).astype(data.dtype) for operand in (a, b))  # both 1 where a = b
     return record(
         data,
-        (a, lambda g, y: unbroadcast(g * share(a), a)),
-        (b, lambda g, y: unbroadcast(g * share(b), b)),
+        (a, lambda g, y: unbroadcast(g * Tensor(is_a / (is_a + is_b)), a)),
+        (b, lambda g, y: unbroadcast(g * Tensor(is_b / (is_a + is_b)), b)),
     )
 
 
@@ -215,13 +211,13 @@ def where(condition: Any, a: Any, b: Any) -> Tensor:
 
 @op
 def mean(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The average over `axis` (all axes by default): a sum divided by the number of terms, N."""
+    """The average over `axis` (all axes by default): a sum divided by its number of terms, N = x.size / y.size."""
     y = sum(x, axis, keepdims)
-    if y.size == 0:
+    if y.size == 0:  # averages of nothing, and none of them
         return y
     if x.size == 0:
         raise ValueError("the mean of no elements is undefined")
-    return y * (y.size / x.size)
+    return y * (y.size / x.size)  # 1 / N
 
 
 @op

@@ -18,7 +18,8 @@ def batch_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> tu
     Returns y and, for running statistics, the arrays mu (C,) and mean (x - mu)^2 (C,).
 
     The derivative: let h = weight g, the gradient at x_hat. Moving x_i moves x_hat_i directly, and every x_hat_j
-    through mu and through sigma. As d mu / d x_i = 1/M and d sigma / d x_i = x_hat_i / M, the paths add up to
+    through mu, by d mu / d x_i = 1/M, and through sigma, by d sigma / d x_i = (x_i - mu) / (M sigma) = x_hat_i / M (the
+    deviations sum to 0). So d x_hat_j / d x_i = ([i = j] - 1/M - x_hat_i x_hat_j / M) / sigma; and summed with h_j:
 
         dL/dx = (h - mean h - x_hat mean(h x_hat)) / sigma
 
@@ -29,7 +30,7 @@ def batch_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> tu
     axes, per_channel = (0, *range(2, x.ndim)), (1, -1, *[1] * (x.ndim - 2))
 
     def normalised() -> tuple[Tensor, Tensor]:
-        """x_hat and sigma, in operations."""
+        """x_hat and sigma once more, in operations that can be differentiated again."""
         centred = x - mean(x, axes, keepdims=True)
         sigma = sqrt(mean(centred * centred, axes, keepdims=True) + eps)
         return centred / sigma, sigma

@@ -1,5 +1,7 @@
 """Operations that move or repeat numbers: sum and broadcast_to, reshape, transpose, concatenate, indexing.
 
+(`sum` here, and `abs` and `max` in math.py, are ours, and hide Python's own.)
+
 They come in pairs that are each other's derivatives. Broadcasting repeats a number, and its derivative adds
 up the gradients of the copies; summing adds numbers up, and its derivative repeats the gradient.
 """
@@ -67,6 +69,7 @@ def reshape(x: Tensor, *shape: Any) -> Tensor:
 @op
 def transpose(x: Tensor, axes: Sequence[int] | None = None) -> Tensor:
     """x with its axes in a new order (reversed by default): y[i, j] = x[j, i]. Undone for the gradient."""
+    # argsort of a permutation is the permutation that undoes it; % makes the axis -1 a positive number.
     undo = None if axes is None else [int(i) for i in np.argsort(np.asarray(axes) % max(x.ndim, 1))]
     return record(np.transpose(x.data, axes), (x, lambda g, y: transpose(g, undo)))
 
@@ -82,7 +85,7 @@ def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
     parents = []
     for tensor, end in zip(tensors, ends, strict=True):
         part = (*before, slice(end - tensor.shape[axis], end))
-        parents.append((tensor, lambda g, y, part=part: getitem(g, part)))
+        parents.append((tensor, lambda g, y, part=part: getitem(g, part)))  # part=part: each keeps its own
     return record(data, *parents)
 
 
