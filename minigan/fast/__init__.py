@@ -13,13 +13,6 @@ kernels.py      the same on a GPU, each in one launch
 derivatives.py  derivatives that are quick, and as the plain operation has them where they are differentiated again
 """
 
-import numpy as np
-
 from minigan.fast import conv, elementwise, norm, steps, threads
 
 __all__ = ["conv", "elementwise", "norm", "steps", "threads"]
-
-# The C library's malloc returns a large block to the system at once when it is freed, and asks for it again a moment
-# later: thousands of page faults in a training step. After it has freed one block of 31 MB, it keeps those up to that
-# size.
-np.empty(31 * 2**20, np.uint8)

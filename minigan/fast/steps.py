@@ -4,7 +4,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from minigan import gan
-from minigan.fast.threads import THREADS, blas_threads
+from minigan.fast.threads import THREADS, blas_threads, keep_freed_memory
 from minigan.gan import belief, minimise
 from minigan.gans.gan import discriminator_step as plain_discriminator_step
 from minigan.nn import Module
@@ -22,6 +22,7 @@ def computing(trained: gan.GAN) -> AbstractContextManager[None]:
     If so, BLAS stays on one thread for the whole step, and our own threads share out convolutions and products: BLAS's
     would wait busily between products and take the cores from ours. If not, BLAS gets all the threads.
     """
+    keep_freed_memory()
     modules = [module for network in trained.networks().values() for module in network.modules()]
     return blas_threads(1 if any(isinstance(module, Convolution) for module in modules) else THREADS)
 

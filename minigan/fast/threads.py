@@ -10,6 +10,7 @@ wait busily for the next product, where ours have to be woken.
 MINIGAN_THREADS, read when minigan is imported, says how many threads to use.
 """
 
+import functools
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -167,6 +168,16 @@ def in_blocks(work: Callable[..., None], *arrays: Any) -> None:
         return
     blocks = [slice(start, start + BLOCK) for start in range(0, first.size, BLOCK)]
     for_each_block(lambda block: work(*[part[block] for part in flat]), blocks)
+
+
+@functools.cache
+def keep_freed_memory() -> None:
+    """Let freed arrays stay with this process, so that the next ones need no new pages from the system.
+
+    The C library's malloc returns a large block at once when it is freed, and asks for it again a moment later:
+    thousands of page faults in a training step. After it has freed one block of 31 MB it keeps those up to that size.
+    """
+    np.empty(31 * 2**20, np.uint8)
 
 
 class _Blas:

@@ -18,10 +18,10 @@ class WGAN(GAN):
 
     Among all functions f whose slope is at most 1, the largest value of  E[f(x)] - E[f(G(z))]  is this distance. The
     critic D stands for f: it is trained several times for each step of G, and after each of its steps all of its
-    weights are clipped, so that its slope stays below some K. So the figure `distance` is the true one times an unknown
-    number: only its course over one run means something. The paper uses RMSprop because it found momentum unstable here; it
-    clips at 0.01, with rates of 5e-5, and the defaults here learn in minutes. Samples come from an average of G's
-    weights, unlike the paper's.
+    weights are clipped, so that its slope stays below some K. So the figure `distance` is the true one times an
+    unknown number: only its course over one run means something. The paper uses RMSprop because it found momentum
+    unstable here; it clips at 0.01, with rates of 5e-5, and the defaults here learn in minutes. Samples come from an
+    average of G's weights, unlike the paper's.
 
     critic_steps  steps of the critic for each of the generator, each on a batch of its own
     clip          the critic's weights stay between -clip and clip

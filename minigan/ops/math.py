@@ -136,7 +136,7 @@ def tanh(x: Tensor) -> Tensor:
 
 @op
 def sigmoid(x: Tensor) -> Tensor:
-    """Logistic function, 1 / (1 + e^-x).  d/dx = y (1 - y), where 1 - y is computed as sigmoid(-x): no digits cancel.
+    """1 / (1 + e^-x).  d/dx = y (1 - y); 1 - y is the same function at -x, computed so that no digits cancel.
 
     Computed as e^min(x,0) / (1 + e^-|x|), whose exponents are never positive: right at +-100, no overflow.
     """
