@@ -16,6 +16,7 @@ from minigan.fast.conv import BLOCK
 from minigan.gan import computing
 from minigan.gans import GANS
 from minigan.gans.gan import discriminator_step
+from minigan.gans.wgan_gp import WGANGP
 from minigan.networks import dcgan_discriminator, dcgan_generator, mlp_discriminator, mlp_generator
 from minigan.nn.norm import update_running
 from minigan.ops.conv import Grid
@@ -194,6 +195,22 @@ def draw_discriminator_step(rng, dtype):
     return step
 
 
+def draw_critic_step(rng, dtype):
+    """On points and images, with the same noise and places for the penalty."""
+    seed, shape = int(rng.integers(1000)), ((2,), (1, 8, 9))[rng.integers(2)]
+    real = rng.standard_normal((int(rng.integers(3, 8)), *shape)).astype(dtype)
+
+    def step():
+        gan = WGANGP({"samples": shape}, np.random.default_rng(seed), penalty=2.0)
+        with_dtype(dtype, gan.G, gan.D)
+        gan.d_optimizer = SGD(gan.D.parameters(), 0.1, momentum=0.5)
+        gan.G.forward = lambda z: type(gan.G).forward(gan.G, ops.astype(z, dtype))  # noise is float32
+        figures = gan.critic_step(np.random.default_rng(seed), Tensor(real))
+        return [t.data for t in (*figures.values(), *gan.D.state().values(), *gan.G.state().values())]
+
+    return step
+
+
 def draw_computing(rng, dtype):
     """Scores that are computed inside."""
     name = ["gan", "dcgan"][rng.integers(2)]
@@ -214,6 +231,7 @@ STEPS = {
     "Adam.update": draw_adam,
     "update_running": draw_update_running,
     "discriminator_step": draw_discriminator_step,
+    "WGANGP.critic_step": draw_critic_step,
     "computing": draw_computing,
 }
 

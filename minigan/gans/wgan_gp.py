@@ -10,6 +10,7 @@ from minigan.gan import GAN, draw_noise, minimise, update_average
 from minigan.losses import gradient_penalty, wasserstein
 from minigan.networks.wasserstein import generator_and_critic
 from minigan.optim import Adam
+from minigan.table import swappable
 from minigan.tensor import Tensor
 
 
@@ -75,6 +76,7 @@ class WGANGP(GAN):
         update_average(self.average, self.G, decay=0.99)
         return figures | {"g_loss": g_loss}
 
+    @swappable
     def critic_step(self, rng: np.random.Generator, real: Tensor) -> dict[str, Tensor]:
         """Teach the critic once on reals (n, ...) and as many fakes."""
         with self.G.frozen():
