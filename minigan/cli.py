@@ -38,8 +38,8 @@ WALK = 48  # pictures in the GIF of a walk
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit code: 0 done, 2 bad input or failed, 130 stopped with Ctrl-C."""
-    options = _parser().parse_args(_with_gan(sys.argv[1:] if arguments is None else arguments))
     try:
+        options = _parser().parse_args(_with_gan(sys.argv[1:] if arguments is None else arguments))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # an overflow ends in DivergedError, which says more
             return options.command(options)

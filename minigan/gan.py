@@ -191,6 +191,8 @@ def train(gan: GAN, loader: DataLoader) -> Iterator[dict[str, float]]:
 
 
 def _read(figures: dict[str, Tensor]) -> dict[str, float]:
-    """The figures as plain numbers, read from the device at once."""
+    """The figures as plain numbers, read from the device at once. Raises ValueError for what is none."""
+    if not isinstance(figures, dict) or not all(isinstance(f, Tensor) and f.size == 1 for f in figures.values()):
+        raise ValueError("step must return a dict of figures, and each of them must be a tensor of one number")
     values = concatenate([figure.reshape(1) for figure in figures.values()]).numpy().tolist()
     return dict(zip(figures, values, strict=True))

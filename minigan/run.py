@@ -35,6 +35,7 @@ from minigan.gans.about import about
 from minigan.nn.summary import table, watched
 
 FRAMES = 40  # pictures in training.gif, and checkpoints in a run, besides those at the ends of epochs
+KINDS = ("images", "points", "labels", "samples")  # what a step's arguments can be called
 Arrays = dict[str, np.ndarray]
 
 
@@ -60,8 +61,10 @@ def arrays_for(name: str, data: Arrays) -> Arrays:
     needs = find_gan(name).needs()
     samples = data.get("images", data.get("points"))
     data = data if samples is None else data | {"samples": samples}
-    missing = [need for need in needs if need not in data]
-    if missing:
+    unknown = [need for need in needs if need not in (*data, *KINDS)]
+    if unknown:
+        raise ValueError(f"the step of {name} takes {unknown[0]}, but data are called {', '.join(KINDS)}: rename it")
+    if any(need not in data for need in needs):
         wanted = ["images or points" if need == "samples" else need for need in needs]
         there = [name for name in data if name != "samples"]
         fitting = [other for other in GANS if all(n in data for n in GANS[other].needs())]

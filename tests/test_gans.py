@@ -443,7 +443,11 @@ WRONG = {
     "clip": [0, -0.1, np.nan, np.inf, "none", None],
     "penalty": [-1, np.nan, np.inf, "none", None],
 }
-WORDS = {"lr_g": "learning rate", "lr_d": "learning rate"}  # where a sentence has other words than the setting's name
+WORDS = {
+    "lr": "learning rate",
+    "lr_g": "learning rate",
+    "lr_d": "learning rate",
+}  # where a sentence has other words than the setting's name
 
 
 def of_a_new_setting(default):

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import numpy as np
+import pytest
 from PIL import Image
 
 from minigan.gans.about import about
@@ -27,6 +29,9 @@ def test_the_paper_says_what_the_command_line_asks_for():
     exec(compile(BLOCKS[0], "README.md", "exec"), names)
     paper = about(names["FogGAN"])
     assert paper.needs == ["points"] and list(paper.settings) == ["fog", "lr", "batch_size", "epochs"]
+    for wrong in ({"fog": np.nan}, {"lr": np.nan}, {"batch_size": 0}, {"epochs": 1.5}):
+        with pytest.raises(ValueError):
+            names["FogGAN"]({"points": (2,)}, np.random.default_rng(0), **wrong)
 
 
 def test_the_gradient_check_passes():
@@ -42,3 +47,15 @@ def test_links_and_files_exist():
         assert (root / link).exists(), link
     for file in re.findall(r"^\| `(minigan/\S+)`", README, re.MULTILINE):
         assert (root / file).exists(), file
+
+
+def test_the_length_of_the_core_is_measured():
+    """README says how many lines of text its first rows have."""
+    root = Path(__file__).parents[1]
+    first, last = README.index("| `minigan/tensor.py`"), README.index("| `minigan/gans/`")
+    names = re.findall(r"`(minigan/[\w/.]+)`", README[first:last])
+    files = [file for name in names for file in sorted((root / name).rglob("*.py")) or [root / name]]
+    files.append(root / "minigan/ops/__init__.py")
+    lines = sum(bool(line.strip()) for file in files for line in file.read_text("utf-8").splitlines())
+    said = int(re.search(r"about ([\d,]+) lines", README)[1].replace(",", ""))
+    assert abs(lines - said) <= 50

@@ -40,6 +40,8 @@ def about(gan: type[GAN]) -> About:
     for name, parameter in inspect.signature(gan).parameters.items():
         if parameter.kind is parameter.KEYWORD_ONLY:
             if name not in helps:
-                raise ValueError(f"{gan.__name__}: its docstring needs a line on the setting {name}")
+                raise ValueError(f"{gan.__name__}: its docstring needs a line '{name}  help', with two spaces or more")
+            if parameter.default is parameter.empty:
+                raise ValueError(f"{gan.__name__}: the setting {name} needs a default")
             settings[name] = Setting(parameter.default, helps[name])
     return About(first[1], first[2], gan.needs(), settings)
