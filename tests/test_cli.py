@@ -298,7 +298,7 @@ def test_images_without_labels_name_the_gans_that_take_them(capsys, tmp_path):
     path = npz(tmp_path / "x.npz", pictures(8, (16, 16)))
     sentence = fails(capsys, "train", "--data", path, "--output", tmp_path / "r")
     assert "conditional needs images and labels, and these data have images only" in sentence
-    assert "another GAN (gan, dcgan, wgan, wgan_gp" in sentence
+    assert re.search(r"another GAN \(gan, dcgan, .*wgan", sentence)
     assert fails(capsys, "train", "conditional", "--data", path, "--output", tmp_path / "r") == sentence
     assert "these data have points only" in fails(capsys, "train", "--data", "ring", "--output", tmp_path / "r")
     assert not (tmp_path / "r").exists()

@@ -323,3 +323,13 @@ def test_every_game_can_be_named():
     assert all(losses.find_game(name).__name__ == name for name in losses.GAMES)
     with pytest.raises(ValueError, match="there is no loss 'mse': choose one of non_saturating, minimax"):
         losses.find_game("mse")
+
+
+@pytest.mark.parametrize("figures", [None, {"d_loss": 1.0}, {"d_loss": Tensor(np.zeros((2, 1)))}, [Tensor(0.0)]])
+def test_figures_that_are_none_get_a_sentence(figures):
+    gan = small_gan()
+    gan.step = lambda rng, images: figures
+    with pytest.raises(
+        ValueError, match="step must return a dict of figures, and each of them must be a tensor of one"
+    ):
+        next(train(gan, DataLoader({"images": images(8)}, batch_size=8)))

@@ -143,8 +143,19 @@ def test_about_says_what_is_missing():
             ValueError, match=r"No\w+: the first line of its docstring must end in '\(authors, year\)\.'"
         ):
             about(paper)
-    with pytest.raises(ValueError, match="NoLine: its docstring needs a line on the setting height"):
+    with pytest.raises(ValueError, match="NoLine: its docstring needs a line 'height  help', with two spaces or more"):
         about(NoLine)
+
+    class NoDefault(GAN):
+        """Some new words (Ada, 2031).
+
+        depth  how deep
+        """
+
+        def __init__(self, shapes, rng, *, depth) -> None: ...
+
+    with pytest.raises(ValueError, match="NoDefault: the setting depth needs a default"):
+        about(NoDefault)
 
 
 # --- a step ----------------------------------------------------------------------------------------------------

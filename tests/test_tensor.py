@@ -591,3 +591,12 @@ def test_a_derivative_of_the_wrong_shape_is_caught():
     y = record(x.data.sum(axis=0), (x, lambda g, y: g))
     with pytest.raises(ShapeError, match=r"\(3,\).*\(2, 3\)"):
         grad(y, x, np.ones(3))
+
+
+def test_a_loss_that_depends_on_none_of_the_inputs_is_refused():
+    """An optimizer whose parameters took no part would otherwise stand still, in silence."""
+    a, b = Tensor([1.0], requires_grad=True), Tensor([2.0], requires_grad=True)
+    with pytest.raises(ValueError, match="depends on none of these parameters: was a tensor detached"):
+        (a * a).backward(inputs=[b])
+    (a * a).backward(inputs=[a, b])  # one is enough
+    assert a.grad.item() == 2.0 and b.grad is None
