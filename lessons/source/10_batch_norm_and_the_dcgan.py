@@ -195,7 +195,7 @@ print(gan.D.summary((1, 28, 28)))
 
 # %%
 print(inspect.getsource(ConditionalGAN.step))
-print(inspect.getsource(ConditionalGAN.fake))
+print(inspect.getsource(ConditionalGAN.draw))
 print(inspect.getsource(ConditionalGAN.score))
 
 # %% [markdown]
