@@ -15,9 +15,11 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
+from solved import solved
 
 from minigan.checkpoint import load_checkpoint
 from minigan.cli import _with_gan, main
+from minigan.exercises.catalogue import find
 from minigan.gan import GAN
 from minigan.gans import GANS
 from minigan.gans.about import about
@@ -826,3 +828,21 @@ def test_too_little_memory(capsys, finished, tmp_path, monkeypatch):
         capsys, "sample", finished, "-o", tmp_path / "s.png"
     )
     assert issubclass(GANS["conditional"], GAN) and list(tmp_path.iterdir()) == []
+
+
+def test_training_with_ones_own_code(capsys, data, tmp_path):
+    """Two exercises are solved: these run in the library's place, and the run says how often."""
+    folder = tmp_path / "exercises"
+    assert main(["exercise", "start", str(folder)]) == 0
+    for name in ("tanh", "leaky_relu"):
+        (folder / find(name).file).write_text(solved(name), "utf-8")
+    typed = ["--data", str(data), "--batch-size", "20", "--epochs", "1", "--output", str(tmp_path / "r")]
+    assert main(["train", "gan", *typed, "--with-exercises", str(folder)]) == 0
+    out = capsys.readouterr().out
+    assert "your code is in place: tanh, leaky_relu" in out and "gradients went back through your code" in out
+    for name in ("tanh", "leaky_relu"):
+        assert re.search(rf"^  {name} +{find(name).file} +\d+ calls +\d+ gradients", out, re.MULTILINE)
+    assert main(["train", "gan", *typed[:-1], str(tmp_path / "own")]) == 0
+    weights = [load_checkpoint(tmp_path / run / "checkpoint.safetensors")[0] for run in ("r", "own")]
+    for name, array in weights[0].items():
+        np.testing.assert_allclose(array, weights[1][name], rtol=1e-3, atol=1e-4)
