@@ -282,9 +282,9 @@ def test_a_result_is_read_as_it_was_written_and_new_fields_do_no_harm(tmp_path):
 
 
 def test_a_file_that_is_no_result(fakes, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: sys)
     compare._write(tmp_path / "beside.json", [row(other="other")])
     beside = (tmp_path / "beside.json").read_text()
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: sys)  # as if PyTorch were there
     for content in ("", "[]", '{"rows": 3}', '{"rows": [3]}', '{"rows": [{"workload": "W1"}]}', beside):
         (tmp_path / "old.json").write_text(content)
         assert cli.main(["bench", "--against", str(tmp_path / "old.json")]) == 2
