@@ -20,7 +20,7 @@ import numpy as np
 from minigan import backend, lessons, plots
 from minigan.bench import compare
 from minigan.checkpoint import write_file
-from minigan.data import TOYS, class_names, load
+from minigan.data import NAMES, TOYS, class_names, load
 from minigan.errors import DivergedError
 from minigan.exercises import commands, in_place
 from minigan.fast import threads
@@ -120,7 +120,7 @@ def _add_paper(papers: Any, name: str, gan: type[GAN]) -> None:
     parser = papers.add_parser(
         name,
         help=f"{paper.new} ({paper.paper})",
-        description=f"{paper.new} ({paper.paper}). It trains on {_data_of(paper.needs)}.",
+        description=f"{paper.new} ({paper.paper}). It trains on {paper.takes}.",
         epilog=f"Other GANs: minigan train NAME, with one of {', '.join(GANS)}; `minigan gans` tells what they are.",
         argument_default=argparse.SUPPRESS,
     )
@@ -160,14 +160,10 @@ def _add_setting(group: Any, name: str, setting: Setting) -> None:
         group.add_argument(option, type=type(default), help=f"{setting.help}, default: {default}")
 
 
-def _data_of(needs: list[str]) -> str:
-    return " and ".join("images or points" if need == "samples" else need for need in needs)
-
-
 def _gans(options: argparse.Namespace) -> int:
     for name, gan in GANS.items():
         paper = about(gan)
-        print(f"{name:<13}{paper.paper}; takes {_data_of(paper.needs)}")
+        print(f"{name:<13}{paper.paper}; takes {paper.takes}")
         stop = "" if paper.new.endswith('"') else "."
         print(textwrap.indent(textwrap.fill(paper.new + stop, 79 - 13), " " * 13))
     print("\nSettings of one: minigan train NAME --help")
@@ -245,7 +241,7 @@ def _new(given: dict[str, Any]) -> tuple[Run, Arrays]:
 
 def _as_kept(data: str) -> str:
     """The name or path of data as a run keeps it: a path must still hold when it is resumed from another folder."""
-    return data if data in ("mnist", *TOYS) or not Path(data).exists() else str(Path(data).resolve())
+    return data if data in NAMES or not Path(data).exists() else str(Path(data).resolve())
 
 
 def _free_folder(folder: Path) -> Path:

@@ -90,8 +90,10 @@ class GAN:
     average: Module
     noise_dim: int
 
-    def __init__(self, batch_size: int, epochs: int) -> None:
+    def __init__(self, batch_size: int, epochs: int, batch_norm: bool = False) -> None:
         check_integer("batch_size", batch_size, 1)
+        if batch_norm:
+            check_integer("batch_size, as batch norm takes the variance over the batch,", batch_size, 2)
         check_integer("epochs", epochs, 1)
         self.batch_size, self.epochs = batch_size, epochs
         self.steps = 0  # that were made

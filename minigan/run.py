@@ -27,7 +27,7 @@ from tqdm import tqdm
 from minigan import backend, plots
 from minigan.checkpoint import write_file
 from minigan.checks import check_integer
-from minigan.data import TOYS, DataLoader
+from minigan.data import NAMES, TOYS, DataLoader
 from minigan.data.images import open_picture
 from minigan.gan import GAN, train
 from minigan.gans import GANS, find_gan
@@ -65,12 +65,11 @@ def arrays_for(name: str, data: Arrays) -> Arrays:
     if unknown:
         raise ValueError(f"the step of {name} takes {unknown[0]}, but data are called {', '.join(KINDS)}: rename it")
     if any(need not in data for need in needs):
-        wanted = ["images or points" if need == "samples" else need for need in needs]
         there = [name for name in data if name != "samples"]
         fitting = [other for other in GANS if all(n in data for n in GANS[other].needs())]
         raise ValueError(
-            f"{name} needs {' and '.join(wanted)}, and these data have {' and '.join(there)} only: choose other data"
-            + (f", or another GAN ({', '.join(fitting)})" if fitting else "")
+            f"{name} needs {about(find_gan(name)).takes}, and these data have {' and '.join(there)} only: "
+            "choose other data" + (f", or another GAN ({', '.join(fitting)})" if fitting else "")
         )
     return {need: data[need] for need in needs}
 
@@ -113,7 +112,7 @@ class Run:
         config = Config(gan, data, size, seed, default_settings(gan) | settings, shapes_of(arrays), count, None)
         run = cls(folder, config)
         steps = _steps_per_epoch(run.gan, config)
-        if data not in ("mnist", *TOYS) and "epochs" not in settings:
+        if data not in NAMES and "epochs" not in settings:
             run.gan.epochs = config.settings["epochs"] = max(run.gan.epochs, 1500 // steps)
         config.checksum = run.checksum_of(arrays)
         if not folder.parent.exists():  # a file in its place gets a better sentence below

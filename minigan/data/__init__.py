@@ -4,11 +4,11 @@
 tanh, their labels int64 `(N,)`, toys float32 `(n, 2)`. Everything here is plain NumPy.
 """
 
-from minigan.data.by_name import class_names, load
+from minigan.data.by_name import NAMES, class_names, load
 from minigan.data.idx import load_mnist, read_idx
 from minigan.data.images import load_images
 from minigan.data.loader import DataLoader
 from minigan.data.toy import MODES, TOYS, from_picture, grid, mixture_1d, moons, ring, swiss_roll
 
-__all__ = ["DataLoader", "class_names", "load", "load_images", "load_mnist", "read_idx"]
+__all__ = ["NAMES", "DataLoader", "class_names", "load", "load_images", "load_mnist", "read_idx"]
 __all__ += ["MODES", "TOYS", "from_picture", "grid", "mixture_1d", "moons", "ring", "swiss_roll"]

@@ -17,9 +17,10 @@ from minigan.checkpoint import write_file
 from minigan.exercises.catalogue import EXERCISES, STUBS, Exercise, find
 from minigan.exercises.in_place import Served
 from minigan.exercises.runner import FAILED, NOT_WRITTEN, PASSED, Result, check_file, check_folder, load, where
+from minigan.verdict import RIGHT, WRONG
 
 FOLDER = Path("exercises")  # where a student's files lie, unless they are here or another folder is named
-MARKS = {PASSED: "✓", FAILED: "✗", NOT_WRITTEN: "·"}
+MARKS = {PASSED: RIGHT[0], FAILED: WRONG[0], NOT_WRITTEN: "·"}
 
 
 def add_command(commands: Any) -> None:

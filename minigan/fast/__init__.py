@@ -1,8 +1,8 @@
 """The same functions, quicker: threads and blocks, fused passes over arrays, kernels for a GPU.
 
-No readable room imports this one. It enters its versions in the table (`minigan/table.py`), each under the name of the
-plain function that it equals up to rounding; the tests hold the two together. In plain mode (MINIGAN_PLAIN=1, or
-`with minigan.plain():`) none of it runs.
+No file of the operations, layers, losses or papers imports this folder. It enters its versions in the table
+(`minigan/table.py`), each under the name of the plain function that it equals up to rounding; the tests hold the two
+together. In plain mode (MINIGAN_PLAIN=1, or `with minigan.plain():`) none of it runs.
 
 threads.py      several cores, blocks that fit the cache, matrix products
 conv.py         convolution through all patches in one matrix

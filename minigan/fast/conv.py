@@ -104,7 +104,7 @@ def add_patches(images: Any, parts: Any, grid: Grid) -> None:
 
     For one place k of the kernel, different patches go to different places, so that one addition does all of them.
     """
-    sizes = zip((*grid.kernel, *grid.padded), grid.stride * 2, strict=True)
+    sizes = zip((*grid.kernel, *grid.padded), (*grid.stride, *grid.stride), strict=True)
     in_squares = len(grid.size) == 2 and min(grid.stride) > 1 and set(grid.dilation) == {1}
     if in_squares and parts.shape[-1] > 1 and all(size % s == 0 for size, s in sizes):
         _add_squares(images, parts, *grid.stride)  # with one channel it would not be faster

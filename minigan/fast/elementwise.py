@@ -20,7 +20,7 @@ from minigan.tensor import Tensor, op, record
 
 @fast(ops.leaky_relu)
 def leaky_relu(x: Tensor, slope: float = 0.01) -> Tensor:
-    """`ops.leaky_relu` in place of its own result."""
+    """`ops.leaky_relu`, with one new array where the plain version makes several."""
     slope = check_slope(slope)
     if backend.on_gpu(x.data):
         y = kernels.leaky_relu(x.data, slope)

@@ -25,6 +25,11 @@ class About:
     needs: list[str]  # the arrays that a step takes
     settings: dict[str, Setting]
 
+    @property
+    def takes(self) -> str:
+        """These arrays in words; `samples` are images or points."""
+        return " and ".join("images or points" if need == "samples" else need for need in self.needs)
+
 
 def about(gan: type[GAN]) -> About:
     """Read a paper's class. Its docstring's first line ends in "(authors, year)."; a setting has a line "name  help".

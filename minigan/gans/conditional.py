@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from minigan import losses
-from minigan.checks import check_integer
 from minigan.errors import ShapeError
 from minigan.gan import GAN, belief, draw_noise, minimise, one_hot, update_average
 from minigan.networks import dcgan_discriminator, dcgan_generator
@@ -45,8 +44,7 @@ class ConditionalGAN(GAN):
         batch_size: int = 64,
         epochs: int = 2,
     ) -> None:
-        super().__init__(batch_size, epochs)
-        check_integer("batch_size, as batch norm takes the variance over the batch,", batch_size, 2)
+        super().__init__(batch_size, epochs, batch_norm=True)
         self.game, self.noise_dim = losses.find_game(loss), 64
         (self.classes,) = shapes["labels"]
         self.G = dcgan_generator(self.noise_dim + self.classes, shapes["images"], width, rng)

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from minigan import losses
-from minigan.checks import check_integer
 from minigan.gan import GAN, belief, draw_noise, minimise, update_average
 from minigan.networks import dcgan_discriminator, dcgan_generator
 from minigan.optim import Adam
@@ -42,8 +41,7 @@ class DCGAN(GAN):
         batch_size: int = 64,
         epochs: int = 2,
     ) -> None:
-        super().__init__(batch_size, epochs)
-        check_integer("batch_size, as batch norm takes the variance over the batch,", batch_size, 2)
+        super().__init__(batch_size, epochs, batch_norm=True)
         self.game, self.noise_dim = losses.find_game(loss), 64
         self.G = dcgan_generator(self.noise_dim, shapes["images"], width, rng)
         self.D = dcgan_discriminator(shapes["images"], width, rng)

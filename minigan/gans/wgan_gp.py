@@ -47,13 +47,12 @@ class WGANGP(GAN):
         batch_size: int = 64,
         epochs: int = 10,
     ) -> None:
-        super().__init__(batch_size, epochs)
-        least = 1 if len(shapes["samples"]) == 1 else 2
-        check_integer("batch_size, as batch norm takes the variance over the batch,", batch_size, least)
+        points = len(shapes["samples"]) == 1
+        super().__init__(batch_size, epochs, batch_norm=not points)  # G's, for images
         check_integer("critic_steps", critic_steps, 1)
         check_number("penalty", penalty)
         self.penalty, self.critic_steps = penalty, critic_steps
-        self.noise_dim = 16 if len(shapes["samples"]) == 1 else 64
+        self.noise_dim = 16 if points else 64
         self.G, self.D = generator_and_critic(shapes["samples"], self.noise_dim, rng)
         self.average = copy.deepcopy(self.G).eval()
         self.g_optimizer = Adam(self.G.parameters(), lr_g, betas)
