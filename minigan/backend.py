@@ -32,14 +32,14 @@ def device() -> str:
     return _device
 
 
-def asarray(data: Any, dtype: Any = None) -> Any:
-    """`data` as an array on the current device (no copy where it is one already)."""
+def asarray(data: Any, dtype: Any = None, copy: bool = False) -> Any:
+    """`data` as an array on the current device; where it is one already, it is only copied if `copy` says so."""
     if _device == "cpu":
         if hasattr(data, "__cuda_array_interface__"):  # made before a change of the device
             raise TypeError('the array is on the GPU, but the device is "cpu": choose one before a model is built')
-        return np.asarray(data, dtype)
+        return np.array(data, dtype) if copy else np.asarray(data, dtype)
     _check(_device)
-    return _cupy().asarray(data, dtype)
+    return _cupy().array(data, dtype) if copy else _cupy().asarray(data, dtype)
 
 
 def to_numpy(array: Any) -> np.ndarray:

@@ -19,6 +19,14 @@ class NoGradientError(ValueError):
     """There is nothing to differentiate, or nothing leads from the outputs back to an input."""
 
 
+class CutError(TypeError):
+    """A function that minigan does not differentiate was given a tensor through which gradients flow."""
+
+
+class ChangedError(ValueError):
+    """Values that a derivative needs were changed in place after the forward pass."""
+
+
 class DerivativeError(ShapeError, TypeError):
     """A derivative returned something else than a gradient of its operand's shape, or no Tensor at all.
 
@@ -36,9 +44,14 @@ class DivergedError(RuntimeError):
         super().__init__(f"{what} at step {step}: try a lower learning rate or another loss")
 
 
-OWN = (ShapeError, MixedTypesError, NoGradientError, DerivativeError, TypeError)
+OWN = (ShapeError, MixedTypesError, NoGradientError, CutError, ChangedError, DerivativeError, TypeError)
 
 MIXED = "float32 and float64 tensors do not mix: convert one with .astype(), or make it with x.dtype"
+CUT = "{} would cut the gradient off: use {}, or x.numpy() where only the values count"
+CHANGED = (
+    "a tensor of shape {} was changed after this forward pass had used it (by an optimizer's step, clip_weights or "
+    "load_state_dict?), so the gradients would be wrong: call backward() before that, or compute the loss anew"
+)
 NOTHING_RECORDED = (
     "there is nothing to differentiate: no tensor with requires_grad=True led to this one "
     "(was it computed under no_grad() or frozen(), or detached?)"

@@ -74,6 +74,7 @@ def update_average(average: Module, network: Module, decay: float) -> None:
     """
     for mean, current in zip(average.state().values(), network.state().values(), strict=True):
         update_running(mean, current.data, 1 - decay)
+        mean.changed()
 
 
 class GAN:
@@ -152,6 +153,9 @@ class GAN:
             check_integer("step", notes["step"], low=0)
             _check_numbers(self.arrays(), arrays)
             load_arrays(self.arrays(), arrays)
+            for network in self.networks().values():
+                for tensor in network.state().values():
+                    tensor.changed()
             self.steps = notes["step"]
         except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise ValueError(f"{path} does not fit this run ({error}): put back the run's own checkpoint") from None

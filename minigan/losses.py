@@ -9,25 +9,29 @@ Each game has two losses to minimise, of logits of shape (N, 1): `discriminator(
 """
 
 from collections.abc import Callable
+from numbers import Number
+from typing import Any
 
 import numpy as np
 
+from minigan.errors import CutError, ShapeError
+from minigan.nn.module import samples_apart
 from minigan.ops import mean, relu, reshape, sigmoid, softplus, sqrt, sum
 from minigan.table import swappable
-from minigan.tensor import Tensor, grad, op, record
+from minigan.tensor import Tensor, grad, has_graph, op, record
 
 
 @op
-def bce_with_logits(logits: Tensor, target: float) -> Tensor:
+def bce_with_logits(logits: Tensor, target: Any) -> Tensor:
     """Mean binary cross-entropy, -t ln D - (1 - t) ln(1 - D), for a target t in [0, 1].
+
+    target  one number for all logits, or an array or tensor of them: of the logits' shape, or one for each sample, (N,)
 
     With x the logit this is t softplus(-x) + (1 - t) softplus(x), and softplus(-x) = softplus(x) - x, so it is
     softplus(x) - t x = max(x, 0) - t x + ln(1 + e^-|x|), where nothing overflows or cancels. Its gradient is
-    (D - t) / N: how wrong the belief is.
+    (D - t) / N: how wrong the belief is. N is how many logits there are.
     """
-    if not 0 <= target <= 1:
-        raise ValueError(f"the target must lie between 0 and 1, not {target}")
-    x, t = logits.data, float(target)
+    x, t = logits.data, _targets(target, logits)
     value = np.mean(np.maximum(x, 0) - t * x + np.log1p(np.exp(-np.abs(x))))
 
     def to_logits(g: Tensor, y: Tensor) -> Tensor:
@@ -35,6 +39,24 @@ def bce_with_logits(logits: Tensor, target: float) -> Tensor:
         return wrong * (g * (1 / logits.size))
 
     return record(value, (logits, to_logits))
+
+
+def _targets(target: Any, logits: Tensor) -> Any:
+    """The target as a float, or as an array that broadcasts to the logits; raises ValueError unless it can be one."""
+    if has_graph(target):
+        raise CutError("no gradient flows into the targets: give it target.detach()")
+    t = float(target) if isinstance(target, Number) else Tensor(target, dtype=logits.dtype).data
+    if isinstance(t, float):
+        right = 0 <= t <= 1
+    else:
+        right = bool(((t >= 0) & (t <= 1)).all())
+        if t.shape == logits.shape[:1]:  # one for each sample
+            t = t.reshape(-1, *[1] * (logits.ndim - 1))
+        elif t.shape not in ((), logits.shape):
+            raise ShapeError(f"targets {t.shape} must have the logits' shape {logits.shape}, or {logits.shape[:1]}")
+    if not right:
+        raise ValueError(f"the target must lie between 0 and 1, not {target}")
+    return t
 
 
 class minimax:  # noqa: N801
@@ -120,15 +142,17 @@ def gradient_penalty(
 ) -> Tensor:
     """mean_n (|d critic(x_n) / d x_n| - 1)^2 at random points x_n between a real and a fake (Gulrajani et al., 2017).
 
-    real, fake  (N, ...). The norm is taken per sample, over all axes but the first; and the critic must not have
-    batch norm, which would make a score depend on the other samples: as it is, the gradient of the *sum* of the scores
-    holds each sample's slope in its own row. The penalty is itself differentiated with
-    respect to the critic's weights, so its gradient is recorded: `create_graph=True`.
+    real, fake  (N, ...). The norm is taken per sample, over all axes but the first: as each score depends on its own
+    sample only, the gradient of the *sum* of the scores holds each sample's slope in its own row. Batch norm would mix
+    them, and raises ValueError. The penalty is itself differentiated with respect to the critic's weights, so its
+    gradient is recorded: `create_graph=True`.
     """
     n = real.shape[0]
     t = Tensor(rng.random((n, *[1] * (real.ndim - 1))), dtype=real.dtype)
     between = Tensor((t * real + (1 - t) * fake).data, requires_grad=True)
-    (slope,) = grad(critic(between).sum(), between, create_graph=True)  # (N, ...)
+    with samples_apart():
+        scores = critic(between)
+    (slope,) = grad(scores.sum(), between, create_graph=True)  # (N, ...)
     squares = reshape(slope, (n, -1)) ** 2
     norm = sqrt(sum(squares, axis=1) + 1e-12)  # (N,); the square root has no slope at exactly 0
     return mean((norm - 1) ** 2)

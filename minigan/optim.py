@@ -43,6 +43,7 @@ class Optimizer:
             if parameter.grad is not None:
                 self.steps[i] += 1
                 self.update(parameter.data, parameter.grad.data, *memory.values(), int(self.steps[i]))
+                parameter.changed()
 
     def update(self, theta: Any, g: Any, *memory_and_t: Any) -> None:
         """Move one parameter's array `theta` in place, given its gradient `g`, its memory and its number of steps t."""
@@ -140,3 +141,4 @@ def clip_weights(parameters: Iterable[Parameter], limit: float = 0.01) -> None:
         raise ValueError("clip_weights: the limit must be above 0")
     for parameter in parameters:
         np.clip(parameter.data, -limit, limit, out=parameter.data)
+        parameter.changed()

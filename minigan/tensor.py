@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from minigan import backend, errors, table
-from minigan.errors import MixedTypesError, NoGradientError, ShapeError
+from minigan.errors import ChangedError, CutError, MixedTypesError, NoGradientError, ShapeError
 
-FLOATS = (np.dtype("float32"), np.dtype("float64"))
+FLOATS = FLOAT32, FLOAT64 = np.dtype("float32"), np.dtype("float64")
 
 
 class Tensor:
@@ -29,43 +29,47 @@ class Tensor:
 
     data           the array (NumPy's, or CuPy's on a GPU)
     requires_grad  whether anything here is to be differentiated
-    grad           after `backward()`: d(loss)/d(this), a Tensor of the same shape; None before
+    grad           after `backward()`: d(loss)/d(this), a Tensor of the same shape, in memory of its own; None before
     parents        pairs (parent, derivative): `derivative(g, y)` gets the gradient `g` of this tensor `y`
                    and returns the gradient of that parent. Only parents that require a gradient are kept.
                    (y is handed over because a function that held it would close a circle, y -> parents ->
                    function -> y, and circles are freed late.)
+    version        [how often these values were changed in place], see `changed`; None for what was computed
+    made_from      operands that may be changed in place: each with its array and its number of changes at that time
 
-    float64 arrays stay float64; everything else (lists, integers, float32) becomes float32 unless `dtype`
-    says otherwise. Arithmetic and methods (`x * y`, `x.sum()`) are hung on this class by `ops/__init__.py`.
+    The numbers are copied, so that the caller may use his array again. float64 arrays stay float64; everything else
+    (lists, integers, float32) becomes float32 unless `dtype` says otherwise. Arithmetic and methods (`x * y`,
+    `x.sum()`), and how a Tensor behaves as a number and in NumPy's functions, are hung on this class by
+    `ops/__init__.py`. Raises TypeError for what are no numbers, and for tensors that would lose their graph.
     """
 
-    __slots__ = ("data", "grad", "parents", "requires_grad")
-    __array_ufunc__ = None  # makes `array * tensor` call Tensor.__rmul__ instead of looping over elements
+    __slots__ = ("data", "grad", "made_from", "parents", "requires_grad", "version")
 
     def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None) -> None:
-        if isinstance(data, Tensor):
-            data = data.data
+        if isinstance(data, (Tensor, list, tuple)):
+            if has_graph(data):
+                raise CutError(errors.CUT.format("a new Tensor", "the tensor itself, or minigan.ops.concatenate"))
+            data = data.data if isinstance(data, Tensor) else data
         if dtype is None:
-            dtype = "float64" if getattr(data, "dtype", None) == np.float64 else "float32"
-        if np.dtype(dtype) not in FLOATS:
+            dtype = FLOAT64 if getattr(data, "dtype", FLOAT32) == FLOAT64 else FLOAT32
+        elif np.dtype(dtype) not in FLOATS:
             raise TypeError(f"a Tensor holds float32 or float64, not {np.dtype(dtype)}")
         try:
             if (data if hasattr(data, "dtype") else np.asarray(data)).dtype.kind not in "fiub":
                 raise TypeError("its elements are not real numbers")
-            self.data = backend.asarray(data, dtype)
+            self.data = backend.asarray(data, dtype, copy=True)
         except (TypeError, ValueError) as error:
             raise TypeError(f"cannot make a Tensor of numbers out of {type(data).__name__}: {error}") from None
         self.requires_grad = requires_grad
         self.grad: Tensor | None = None
         self.parents: tuple[tuple[Tensor, Derivative], ...] = ()
+        self.version: list[int] | None = [0]
+        self.made_from: tuple[tuple[Tensor, Any, int], ...] = ()
 
     shape = property(lambda self: self.data.shape)
     ndim = property(lambda self: self.data.ndim)
     size = property(lambda self: self.data.size)
     dtype = property(lambda self: self.data.dtype)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.array(self.numpy(), dtype=dtype, copy=copy)  # for np.asarray(tensor)
 
     def __iter__(self) -> "Iterator[Tensor]":
         return (self[i] for i in range(len(self)))
@@ -80,8 +84,8 @@ class Tensor:
         return f"Tensor({np.array2string(self.numpy(), separator=', ', prefix='Tensor(')}{grad})"
 
     def numpy(self) -> np.ndarray:
-        """The values as a NumPy array (on the CPU: the tensor's own memory, not a copy)."""
-        return backend.to_numpy(self.data)
+        """A copy of the values, as a NumPy array."""
+        return np.array(backend.to_numpy(self.data))
 
     def item(self) -> float:
         """The value of a tensor with a single element, as a Python float."""
@@ -90,17 +94,27 @@ class Tensor:
         return float(self.data.reshape(()))
 
     def detach(self) -> "Tensor":
-        """The same values, cut off from the graph: no gradient flows back through the result."""
+        """A copy of the values, cut off from the graph: no gradient flows back through the result."""
         return Tensor(self.data)
+
+    def changed(self) -> None:
+        """Say that the values were changed in place, as by an optimizer's step.
+
+        A derivative uses the values of the forward pass. With others it would be wrong, and nothing would show it. So
+        an operation notes how often its operands had been changed, and the walk back compares. That is counted for
+        tensors that were not computed, such as parameters; views of them, such as W.T, share their count.
+        """
+        if self.version is not None:
+            self.version[0] += 1
 
     def backward(self, gradient: "Tensor | None" = None, inputs: "Iterable[Tensor] | None" = None) -> None:
         """Add d(self)/d(leaf) to `leaf.grad` for every leaf of the graph, or only for `inputs`.
 
         A leaf is a tensor made with `requires_grad=True`, such as a parameter. With `inputs`, gradients that lead
         nowhere else are not even computed: a training step gives the parameters of the player that it trains.
-        `gradient` is the upstream gradient where self is not a single number. Calling it again adds again. Arrays are
-        used as they are now: an optimizer's step between forward and backward spoils the gradients.
-        Raises ValueError where nothing can be differentiated, or nothing leads back to any of `inputs`.
+        `gradient` is the upstream gradient where self is not a single number. Calling it again adds again.
+        Raises ValueError where nothing can be differentiated, nothing leads back to any of `inputs`, or values that the
+        derivatives need were changed since, as by an optimizer's step.
         """
         inputs = [inputs] if isinstance(inputs, Tensor) else inputs
         order = topological_order([self])
@@ -108,10 +122,25 @@ class Tensor:
         gradients = _walk([self], wanted, [gradient], order, create_graph=False)
         if inputs is not None and not gradients:
             raise NoGradientError(errors.NOTHING_REACHED)
+        taken = [gradient.data] if isinstance(gradient, Tensor) else []  # arrays that belong to somebody already
         for leaf in dict.fromkeys(wanted):  # each once
             if leaf in gradients:
                 with no_grad():
-                    leaf.grad = gradients[leaf] if leaf.grad is None else leaf.grad + gradients[leaf]
+                    g = gradients[leaf] if leaf.grad is None else leaf.grad + gradients[leaf]
+                leaf.grad = g if owns_its_memory(g.data, taken) else g.detach()
+                taken.append(leaf.grad.data)
+
+
+def has_graph(data: Any) -> bool:
+    """Whether `data` is, or holds in its lists, a tensor through which gradients flow here."""
+    if isinstance(data, Tensor):
+        return data.requires_grad and _recording.on
+    return isinstance(data, list | tuple) and any(has_graph(part) for part in data)
+
+
+def owns_its_memory(array: Any, others: Iterable[Any]) -> bool:
+    """Whether `array` is no view, and none of `others`."""
+    return array.base is None and not any(array is other for other in others)
 
 
 Derivative = Callable[[Tensor, Tensor], Tensor]  # (gradient of the output, the output) -> gradient of a parent
@@ -153,17 +182,32 @@ def record(data: Any, *parents: tuple[Any, Derivative], casts: bool = False) -> 
         raise TypeError("record takes the value as an array: compute it with x.data")
     y = Tensor.__new__(Tensor)
     y.data = data if not isinstance(data, np.generic) else np.asarray(data)  # sums give NumPy scalars
-    y.grad, y.parents = None, ()
+    y.grad, y.requires_grad, y.parents, y.made_from, y.version = None, False, (), (), None
     if y.data.dtype not in FLOATS:
         raise TypeError(f"a Tensor holds float32 or float64, not {y.data.dtype}: make a Tensor of the array first")
-    tensors = [parent for parent in parents if isinstance(parent[0], Tensor)]
-    for operand, _ in tensors:
-        if operand.data.dtype != y.data.dtype and not casts:
-            raise MixedTypesError(errors.MIXED)
-    if _recording.on:
-        y.parents = tuple([parent for parent in tensors if parent[0].requires_grad])
-    y.requires_grad = bool(y.parents)
+    needed, changeable = [], []
+    for parent in parents:
+        x = parent[0]
+        if isinstance(x, Tensor):
+            if x.data.dtype != y.data.dtype and not casts:
+                raise MixedTypesError(errors.MIXED)
+            if x.requires_grad:
+                needed.append(parent)
+            if x.version is not None:
+                changeable.append((x, x.data, x.version[0]))
+    if changeable and y.data.base is not None:
+        y.version = _version_of_view(y.data, changeable)
+    if needed and _recording.on:
+        y.parents, y.made_from, y.requires_grad = tuple(needed), tuple(changeable), True
     return y
+
+
+def _version_of_view(view: Any, operands: list[tuple[Tensor, Any, int]]) -> list[int] | None:
+    """The version of the operand into whose memory `view` looks. (Its `base` is the array that owns the memory.)"""
+    for x, data, _ in operands:
+        if view.base is data or view.base is data.base:
+            return x.version
+    return None
 
 
 def op(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -251,6 +295,9 @@ def _walk(
             if tensor not in needed or tensor not in gradients:
                 continue
             g = gradients[tensor] if tensor in keep else gradients.pop(tensor)  # free what is used up
+            for operand, data, changes in tensor.made_from:
+                if operand.data is not data or operand.version[0] != changes:
+                    raise ChangedError(errors.CHANGED.format(operand.shape))
             for parent, derivative in tensor.parents:
                 if parent in needed:
                     share = derivative(g, tensor)

@@ -181,6 +181,14 @@ def asarray(a, dtype=None):
     return ndarray(array)
 
 
+def array(a, dtype=None):
+    """A new array on the device."""
+    if not isinstance(a, ndarray):
+        return asarray(a, dtype)
+    counts.launches += 1
+    return ndarray(np.array(a._array, dtype))
+
+
 class add:
     """Of CuPy's own ufuncs, the one that is called by name."""
 

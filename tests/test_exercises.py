@@ -166,7 +166,7 @@ BUGS = [
     ("adam_step", ("m += (1 - b1) * g", "m += g"), "must count 1 - b1, so that the weights add up to 1"),
     ("adam_step", ("v += (1 - b2) * g * g", "g *= g\n    v += (1 - b2) * g"), "changes g, which it must leave alone"),
     ("linear", ("x.data @ weight.data.T", "x @ weight.T"), "record takes the value as an array"),
-    ("tanh", ("1.0 - y * y", "1.0 - np.tanh(x) ** 2"), "use the function of minigan.ops"),
+    ("tanh", ("1.0 - y * y", "1.0 - np.tanh(x) ** 2"), "use minigan.ops.tanh"),
     ("bce_with_logits", ("g * sigmoid(x)", "g * sigmoid(y)"), "it is the derivative at y"),
     (
         "batch_norm",
@@ -319,7 +319,7 @@ BUGS = [
     (
         "discriminator_step",
         (STEP, "optimizer.step()\n    optimizer.zero_grad()\n    loss.backward()"),
-        "stepped with the gradients of an earlier step",
+        "call backward() before that",
     ),
     ("discriminator_step", (STEP, STEP + "\n    optimizer.step()"), "moved twice"),
     ("discriminator_step", ("belief(real_logits)", "belief(fake_logits)"), "discriminator_step's d_real is wrong"),
@@ -888,7 +888,7 @@ def test_a_call_that_the_students_function_does_not_take_goes_to_the_library(fol
             y = call(x, w)
             calls = served[0].calls if served else 0
             y.sum().backward()
-        results.append([y.numpy(), x.grad.numpy(), *([w.grad.numpy()] if w.grad else [])])
+        results.append([y.numpy(), x.grad.numpy(), *([] if w.grad is None else [w.grad.numpy()])])
         x.grad = w.grad = None
     assert calls == times
     for a, b in zip(*results, strict=True):

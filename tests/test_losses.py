@@ -1,12 +1,16 @@
 """Losses: their formulas, their gradients as the docstrings derive them, and the gradient penalty."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from finite_differences import numerical_gradient
 
-from minigan import Tensor, losses, nn
+from minigan import Tensor, grad, gradcheck, losses, nn
+from minigan.gans.wgan_gp import WGANGP
 from minigan.losses import bce_with_logits, find_game, gradient_penalty
 from minigan.networks import dcgan_discriminator, dcgan_generator, mlp_discriminator, mlp_generator
+from minigan.nn import BatchNorm1d, LeakyReLU, Linear, Parameter, Sequential
 
 GAMES = losses.GAMES | {"wasserstein": losses.wasserstein}  # whose critic must be bounded, so no setting names it
 REAL = np.array([[0.3], [-1.7], [2.9], [0.9], [-0.4]])
@@ -363,3 +367,79 @@ def test_a_whole_game_has_the_slopes_of_both_networks(name, kind):
                     np.testing.assert_allclose(p.grad.numpy()[i], numerical[i], rtol=1e-4, atol=2e-8)
                 largest = max(largest, np.abs(p.grad.numpy()).max())
             assert largest > 1e-3
+
+
+def critic_with(norm, rng):
+    return Sequential(Linear(2, 3, rng=rng), norm, LeakyReLU(0.2), Linear(3, 1, rng=rng))
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda D: D, lambda D: lambda x: D(x), lambda D: partial(D.forward), lambda D: lambda x: -2 * D(1 + x)]
+)
+def test_the_gradient_penalty_refuses_a_critic_that_mixes_samples(wrap):
+    """Whatever it is wrapped in. After eval() batch norm mixes nothing, and is right."""
+    rng = np.random.default_rng(0)
+    x, y = (Tensor(rng.standard_normal((4, 2)).astype(np.float32)) for _ in range(2))
+    D = critic_with(BatchNorm1d(3), rng)
+    with pytest.raises(ValueError, match="BatchNorm1d mixes the samples"):
+        losses.gradient_penalty(wrap(D), x, y, rng)
+    losses.gradient_penalty(wrap(D.eval()), x, y, rng).backward()
+    D.train()(x)  # elsewhere it may go on mixing
+    losses.gradient_penalty(wrap(critic_with(LeakyReLU(0.2), rng)), x, y, rng).backward()
+
+
+def test_a_step_with_a_penalty_refuses_batch_norm_in_the_critic():
+    gan = WGANGP({"samples": (2,)}, np.random.default_rng(0), batch_size=4, critic_steps=1)
+    gan.D = critic_with(BatchNorm1d(3), np.random.default_rng(0))
+    with pytest.raises(ValueError, match="BatchNorm1d mixes the samples"):
+        gan.step(np.random.default_rng(0), np.zeros((4, 2), np.float32))
+
+
+TARGETS = {
+    "a list": [0.9, 0.0, 1.0],
+    "an array": np.array([0.9, 0.0, 1.0]),
+    "of the logits' shape": np.array([[0.9], [0.0], [1.0]]),
+    "a tensor": Tensor([[0.9], [0.0], [1.0]]),
+    "whole numbers": np.array([1, 0, 1]),
+    "truths": np.array([True, False, True]),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("what", TARGETS)
+def test_bce_takes_a_target_for_each_sample(what, dtype):
+    """The mean of what each logit gives on its own; and its gradient, at order 2 too."""
+    target, logits = TARGETS[what], Tensor(np.array([[0.5], [-100.0], [2.0]]), requires_grad=True, dtype=dtype)
+    each = [float(t) for t in np.ravel(target)]
+    loss = losses.bce_with_logits(logits, target)
+    alone = [losses.bce_with_logits(logits[n], t) for n, t in enumerate(each)]
+    assert loss.dtype == dtype and loss.item() == pytest.approx(np.mean([x.item() for x in alone]), rel=1e-6)
+    (g,) = grad(loss, logits)
+    expected = [(float(logits[n].sigmoid()) - t) / 3 for n, t in enumerate(each)]
+    np.testing.assert_allclose(g.numpy().ravel(), expected, rtol=1e-5, atol=1e-7)
+    assert gradcheck(lambda x: losses.bce_with_logits(x, target), np.array([[0.5], [-3.0], [2.0]]), order=2).passed
+
+
+def test_bce_takes_a_target_for_each_of_several_logits():
+    x, t = np.array([[1.0, -2.0], [0.5, 3.0]]), np.array([[0.0, 1.0], [0.25, 0.75]])
+    whole = losses.bce_with_logits(Tensor(x), t).item()
+    assert whole == pytest.approx(np.mean(np.logaddexp(0, x) - t * x))
+    per_sample = losses.bce_with_logits(Tensor(x), [0.0, 1.0]).item()  # (N,): one for both logits of a sample
+    assert per_sample == pytest.approx(np.mean(np.logaddexp(0, x) - np.array([[0.0], [1.0]]) * x))
+
+
+@pytest.mark.parametrize(
+    ("target", "sentence"),
+    [
+        ([2.0, 0.0], "between 0 and 1"),
+        ([np.nan, 0.0], "between 0 and 1"),
+        (np.array([-0.1, 0.5]), "between 0 and 1"),
+        ([1.0, 0.0, 1.0], r"targets \(3,\) must have the logits' shape \(2, 1\)"),
+        ([[1.0, 0.0]], r"targets \(1, 2\) must have the logits' shape \(2, 1\)"),
+        ("real", "not real numbers"),
+        (Parameter(np.ones(2)), r"target.detach\(\)"),
+    ],
+)
+def test_bad_targets_are_refused(target, sentence):
+    with pytest.raises((ValueError, TypeError), match=sentence):
+        losses.bce_with_logits(Tensor([[1.0], [2.0]]), target)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from minigan.table import Function, plain_version
-from minigan.tensor import Derivative, Tensor, is_recording
+from minigan.tensor import Derivative, Tensor, is_recording, record
 
 
 def quick(operation: Function, arguments: tuple[Any, ...], parent: Tensor, formula: Callable[[Any], Any]) -> Derivative:
@@ -15,7 +15,7 @@ def quick(operation: Function, arguments: tuple[Any, ...], parent: Tensor, formu
     """
 
     def derivative(g: Tensor, y: Tensor) -> Tensor:
-        return _recorded(operation, arguments, parent, g) if is_recording() else Tensor(formula(g.data))
+        return _recorded(operation, arguments, parent, g) if is_recording() else record(formula(g.data))
 
     return derivative
 

@@ -3,6 +3,7 @@
 np.where and masks cost 4 to 28 times an addition, so a mask is made by arithmetic: (x > 0) (1 - slope) + slope.
 """
 
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -55,9 +56,9 @@ def fast_sigmoid(x: Tensor) -> Tensor:
 
 
 @fast(losses.bce_with_logits)
-def bce_with_logits(logits: Tensor, target: float) -> Tensor:
-    """On a GPU one launch forward and one back."""
-    if not (backend.on_gpu(logits.data) and 0 <= target <= 1):
+def bce_with_logits(logits: Tensor, target: Any) -> Tensor:
+    """On a GPU one launch forward and one back, for one target for all."""
+    if not (backend.on_gpu(logits.data) and isinstance(target, Number) and 0 <= target <= 1):
         return plain_version(losses.bce_with_logits)(logits, target)
     x, t = logits.data, float(target)
     to_logits = quick(losses.bce_with_logits, (logits, t), logits, lambda g: kernels.bce_to_logits(x, g, t))

@@ -2,14 +2,15 @@
 
 from minigan import ops
 from minigan.nn.module import Module
+from minigan.ops.math import check_slope
 from minigan.tensor import Tensor
 
 
 class LeakyReLU(Module):
-    """max(x, slope x), element by element."""
+    """max(x, slope x), element by element. Raises ValueError unless the slope lies between 0 and 1."""
 
     def __init__(self, negative_slope: float = 0.01) -> None:
-        self.negative_slope = negative_slope
+        self.negative_slope = check_slope(negative_slope)
 
     def forward(self, x: Tensor) -> Tensor:
         return ops.leaky_relu(x, self.negative_slope)

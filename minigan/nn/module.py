@@ -1,5 +1,6 @@
 """Parameter, Module and Sequential: what every layer and network is made of."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -8,6 +9,23 @@ import numpy as np
 
 from minigan.nn.summary import summary
 from minigan.tensor import Tensor
+
+
+class _Samples(threading.local):
+    apart = False  # whether layers that mix the samples of a batch are refused
+
+
+_samples = _Samples()
+
+
+@contextmanager
+def samples_apart() -> Iterator[None]:
+    """Inside the `with`, each sample must go through the networks on its own: layers that mix them raise ValueError."""
+    before, _samples.apart = _samples.apart, True
+    try:
+        yield
+    finally:
+        _samples.apart = before
 
 
 class Parameter(Tensor):
@@ -35,7 +53,12 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} has no forward()")
 
     def __call__(self, x: Any) -> Tensor:
-        """`forward`; a plain array is made a Tensor first."""
+        """`forward`; a plain array is made a Tensor first. Raises ValueError for a layer that must not mix samples."""
+        if self.mixes_samples and _samples.apart:
+            name = type(self).__name__
+            raise ValueError(
+                f"{name} mixes the samples, so that none has a slope of its own: take a critic without {name}"
+            )
         if not isinstance(x, Tensor):  # a plain array takes the dtype of the weights
             x = Tensor(x, dtype=next((p.dtype for p in self.parameters()), None))
         return self.forward(x)
@@ -69,7 +92,10 @@ class Module:
 
     def load_state_dict(self, arrays: dict[str, np.ndarray]) -> None:
         """Put back what `state_dict` gave; raises ValueError, and changes nothing, unless names and shapes fit."""
-        load_arrays({name: tensor.data for name, tensor in self.state().items()}, arrays)
+        state = self.state()
+        load_arrays({name: tensor.data for name, tensor in state.items()}, arrays)
+        for tensor in state.values():
+            tensor.changed()
 
     def train(self, training: bool = True) -> "Module":
         """Set this module, and those inside it, to training (or to evaluation); others are not touched."""

@@ -33,7 +33,7 @@ class _BatchNorm(Module):
     """
 
     ndims: tuple[int, ...]  # how many axes x may have
-    mixes_samples = True
+    mixes_samples = property(lambda self: self.training)
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
         check_integer(f"{type(self).__name__}: num_features", num_features, 1)
@@ -59,6 +59,8 @@ class _BatchNorm(Module):
         m = x.size // self.num_features  # how many numbers each mean is over
         update_running(self.running_mean, mean, self.momentum)
         update_running(self.running_var, variance * (m / (m - 1)), self.momentum)
+        self.running_mean.changed()
+        self.running_var.changed()
         return y
 
     def _with_running_statistics(self, x: Tensor) -> Tensor:

@@ -1,9 +1,11 @@
-"""Differentiable operations. Read shape.py first, then math.py, linear.py, conv.py and norm.py.
+"""Differentiable operations. Read shape.py first, then math.py, linear.py, conv.py and norm.py; protocols.py last.
 
 Tensor stands below the operations and cannot know them, so its operators and methods are hung on it here.
 """
 
 # fmt: off
+import operator
+
 # ruff: noqa: F401, I001  (short lists, rather than a name a line)
 from minigan.ops.shape import broadcast_to, concatenate, getitem, reshape, sum, transpose
 from minigan.ops.math import add, div, mul, neg, power, sub
@@ -14,6 +16,7 @@ from minigan.ops.linear import linear, matmul
 from minigan.ops.conv import conv, conv1d, conv2d, conv3d, conv_weight, fold, unfold
 from minigan.ops.conv import conv_transpose, conv_transpose1d, conv_transpose2d, conv_transpose3d
 from minigan.ops.norm import batch_norm
+from minigan.ops import protocols
 from minigan.tensor import Tensor
 
 Tensor.__add__, Tensor.__radd__ = add, lambda a, b: add(b, a)
@@ -26,3 +29,11 @@ Tensor.__neg__, Tensor.__abs__, Tensor.__getitem__ = neg, abs, getitem
 Tensor.T = property(transpose)
 for _method in (abs, astype, exp, log, max, mean, reshape, sigmoid, sqrt, sum, tanh, transpose):
     setattr(Tensor, _method.__name__, _method)
+
+Tensor.__bool__, Tensor.__float__, Tensor.__format__ = protocols.is_true, protocols.number, protocols.as_text
+Tensor.__int__ = lambda x: int(protocols.number(x))
+Tensor.__round__ = lambda x, digits=None: round(protocols.number(x), digits)
+for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
+    setattr(Tensor, f"__{_name}__", protocols.comparison(getattr(operator, _name)))
+Tensor.__array__ = protocols.to_array
+Tensor.__array_function__, Tensor.__array_ufunc__ = protocols.array_function, protocols.array_ufunc

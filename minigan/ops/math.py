@@ -12,7 +12,7 @@ import numpy as np
 
 from minigan import backend
 from minigan.ops.shape import Axis, sum, unbroadcast, with_axes
-from minigan.tensor import Tensor, op, record
+from minigan.tensor import FLOATS, Tensor, op, record
 
 
 def operands(a: Any, b: Any) -> tuple[Any, Any]:
@@ -164,7 +164,10 @@ def leaky_relu(x: Tensor, slope: float = 0.01) -> Tensor:
     """Gives x where x > 0, else slope x, for 0 <= slope <= 1.  d/dx = 1 where x > 0, else slope (Maas et al., 2013)."""
     slope = check_slope(slope)
     mask = Tensor(np.where(x.data > 0, 1.0, slope), dtype=x.dtype)
-    return record(np.maximum(x.data, 0) + slope * np.minimum(x.data, 0), (x, lambda g, y: g * mask))
+    y = np.maximum(x.data, 0)
+    if slope:  # 0 times -inf would be nan
+        y = y + slope * np.minimum(x.data, 0)
+    return record(y, (x, lambda g, y: g * mask))
 
 
 def check_slope(slope: float) -> float:
@@ -248,4 +251,6 @@ def logsumexp(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
 @op
 def astype(x: Tensor, dtype: Any) -> Tensor:
     """x in float32 or float64; the gradient is converted back."""
-    return record(Tensor(x, dtype=dtype).data, (x, lambda g, y: astype(g, x.dtype)), casts=True)
+    if np.dtype(dtype) not in FLOATS:
+        raise TypeError(f"a Tensor holds float32 or float64, not {np.dtype(dtype)}")
+    return record(x.data.astype(dtype), (x, lambda g, y: astype(g, x.dtype)), casts=True)

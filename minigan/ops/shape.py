@@ -6,6 +6,7 @@ They come in pairs that are each other's derivatives. Broadcasting repeats a num
 up the gradients of the copies; summing adds numbers up, and its derivative repeats the gradient.
 """
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,12 +41,12 @@ def broadcast_to(x: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 @swappable
-def unbroadcast(g: Tensor, x: Any) -> Tensor:
+def unbroadcast(g: Tensor, x: Tensor) -> Tensor:
     """The gradient for x, when x was broadcast to g's shape: the sum over all axes that were repeated.
 
     For x of shape (3, 1) and g of shape (2, 3, 4): sum over axes 0 and 2, giving (3, 1).
     """
-    shape = np.shape(x)
+    shape = x.shape
     if g.shape == shape:
         return g
     new = g.ndim - len(shape)  # axes that broadcasting put in front
@@ -92,16 +93,22 @@ def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
 @op
 def getitem(x: Tensor, index: Any) -> Tensor:
     """x[index], with all of NumPy's indexing. An element that was picked twice gets both gradients."""
+    index = index if _is_basic(index) else copy.deepcopy(index)  # the caller may use his array again
     return record(x.data[index], (x, lambda g, y: _put_back(g, index, x.shape)))
+
+
+def _is_basic(index: Any) -> bool:
+    """Whether an index has whole numbers and slices only, which pick every element at most once."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return all([part is None or part is Ellipsis or isinstance(part, (int, slice)) for part in parts])
 
 
 @op
 def _put_back(g: Tensor, index: Any, shape: tuple[int, ...]) -> Tensor:
     """Zeros of `shape` with g added at `index`: the derivative of getitem, and getitem is its derivative."""
     x = np.zeros(shape, g.dtype, like=g.data)
-    parts = index if isinstance(index, tuple) else (index,)
-    if all(part is None or part is Ellipsis or isinstance(part, int | slice) for part in parts):
-        x[index] = g.data  # slices pick every element at most once
+    if _is_basic(index):
+        x[index] = g.data
     else:
         backend.add_at(x, index, g.data)
     return record(x, (g, lambda gg, y: getitem(gg, index)))

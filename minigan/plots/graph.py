@@ -45,7 +45,8 @@ def graph(y: Tensor, names: dict[str, Tensor] | None = None, gradients: bool = T
         for tensor in order:
             parents = [parent for parent, _ in tensor.parents]
             for number, parent in enumerate(parents):
-                bend = 0.2 * (-1) ** number if parents.count(parent) > 1 else 0.0  # a tensor used twice has two links
+                links = [other is parent for other in parents].count(True)  # a tensor used twice has two
+                bend = 0.2 * (-1) ** number if links > 1 else 0.0
                 style = {"arrowstyle": "->", "lw": 1.5, "color": "0.4", "connectionstyle": f"arc3,rad={bend}"}
                 style |= {"patchA": boxes[parent], "patchB": boxes[tensor], "shrinkA": 0, "shrinkB": 2}
                 axes.annotate("", place[tensor], place[parent], arrowprops=style, zorder=5)  # when the boxes are drawn
