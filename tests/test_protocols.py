@@ -195,3 +195,18 @@ def test_curves_take_losses_as_they_are():
     history = [x * 1.0, x * 2.0, 0.25, Tensor(0.125)]
     plots.lines({"loss": (range(4), history)}, "step", "loss")
     plots.loss_curves([{"step": n, "d_loss": loss, "d_real": loss} for n, loss in enumerate(history, 1)])
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda x: plots.lines({"x": (range(3), x[:, 0])}, "step", "x"),
+        lambda x: plots.histograms({"x": x}, "x"),
+        lambda x: plots.heat_map(x, "i", "j"),
+        lambda x: plots.paths(lambda a, b: a * b, {"x": x}, (0, 3), (0, 3)),
+        lambda x: plots.noise_view(x),
+        lambda x: plots.gan_view(real=x, fake=x, gradients=x),
+    ],
+)
+def test_pictures_take_tensors_with_a_graph(draw):
+    draw(Parameter(np.arange(6.0).reshape(3, 2)) * 1.0)

@@ -576,8 +576,8 @@ except ValueError as error:
 # %% [markdown]
 # The walk back would meet the new weights of D together with values from before, and give the gradient of neither D.
 # Nothing would show it; so minigan counts the changes of a weight, and stops. (PyTorch does so too.) The fakes must at
-# least be scored afresh. Third, then: the old fakes, with their graph, scored by the new D. The gradient is right. But D
-# has just been trained on these very fakes:
+# least be scored afresh. Third, then: the old fakes, with their graph, scored by the new D. The gradient is right. But
+# D has just been trained on these very fakes:
 
 # %%
 after = [belief(D2(x)).item() for x in (fake, fresh)]

@@ -7,7 +7,7 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
-from minigan.plots.figures import COLOURS, new_figure, to_image
+from minigan.plots.figures import COLOURS, as_array, new_figure, to_image
 
 FONT = {"font.size": 13, "axes.prop_cycle": matplotlib.cycler(color=COLOURS)}
 
@@ -27,7 +27,7 @@ def lines(
         axes = figure.subplots()
         for number, (name, (x, y)) in enumerate(series.items()):
             style = ("-", "--", "-.", ":")[number % 4]  # so that colour is not all that tells them apart
-            axes.plot(np.asarray(x), np.asarray(y), style, label=name, lw=2, marker="o" if markers else None, ms=4)
+            axes.plot(as_array(x), as_array(y), style, label=name, lw=2, marker="o" if markers else None, ms=4)
         axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
         if ylim:
             axes.set_ylim(*ylim)
@@ -49,7 +49,7 @@ def histograms(groups: dict[str, Any], xlabel: str, title: str = "", bins: Any =
         figure = new_figure(max(4.0, 2.6 * len(groups)), 3.2)
         panels = figure.subplots(1, len(groups), squeeze=False)[0]
         for axes, (name, values) in zip(panels, groups.items(), strict=True):
-            axes.hist(np.ravel(values), bins=bins, color=COLOURS[0])
+            axes.hist(as_array(values).ravel(), bins=bins, color=COLOURS[0])
             axes.set(title=name, xlabel=xlabel, yticks=[])
         panels[0].set_ylabel("how many")
         figure.suptitle(title)
@@ -58,7 +58,7 @@ def histograms(groups: dict[str, Any], xlabel: str, title: str = "", bins: Any =
 
 def heat_map(table: Any, xlabel: str, ylabel: str, title: str = "", numbers: bool | None = None) -> Image.Image:
     """A table (rows, columns) as colours; small ones with their numbers in them, unless `numbers` says otherwise."""
-    table = np.asarray(table)
+    table = as_array(table)
     rows, columns = table.shape
     with matplotlib.rc_context(FONT):
         figure = new_figure(min(10.0, 2.5 + 0.6 * columns), min(8.0, 1.8 + 0.6 * rows))
@@ -91,7 +91,7 @@ def paths(
         x, y = np.meshgrid(np.linspace(*xlim, 200), np.linspace(*ylim, 200))
         axes.contour(x, y, height(x, y), levels=15, cmap="Greys", linewidths=1)
         for number, (name, points) in enumerate(steps.items()):
-            points = np.asarray(points)
+            points = as_array(points)
             colour, marker = COLOURS[number % len(COLOURS)], "os^Dv"[number % 5]
             axes.plot(*points.T, "-", marker=marker, ms=4, lw=1.5, color=colour, label=name)
             axes.plot(*points[0], marker="*", ms=16, color=colour)  # where it begins

@@ -1,13 +1,22 @@
 """What the pictures share: large letters, colours that colour-blind eyes can tell apart, and drawing off screen."""
 
 import io
+from typing import Any
 
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from PIL import Image
 
+from minigan.tensor import Tensor
+
 REAL, FAKE, GREEN, PINK, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
 COLOURS = (REAL, FAKE, GREEN, PINK, ORANGE, SKY, "#000000")  # of Okabe and Ito (2008)
+
+
+def as_array(x: Any) -> np.ndarray:
+    """What is to be drawn as an array: a tensor may have a graph, since a picture needs no gradient."""
+    return x.numpy() if isinstance(x, Tensor) else np.asarray(x)
 
 
 def new_figure(width: float, height: float) -> Figure:

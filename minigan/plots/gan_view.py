@@ -8,7 +8,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from PIL import Image
 
 from minigan.nn import Module
-from minigan.plots.figures import FAKE, REAL, new_figure, to_image
+from minigan.plots.figures import FAKE, REAL, as_array, new_figure, to_image
 from minigan.tensor import Tensor, no_grad
 
 BELIEF = LinearSegmentedColormap.from_list("belief", ["#F7C7A3", "#FFFFFF", "#A9CDE6"])  # fake, undecided, real
@@ -45,27 +45,23 @@ def gan_view(
             for line in _net(generator):
                 axes.plot(*line.T, color="0.45", lw=0.7)
         if real is not None:
-            axes.scatter(*_points(real).T, s=12, color=REAL, alpha=0.6, label="real")
+            axes.scatter(*as_array(real).T, s=12, color=REAL, alpha=0.6, label="real")
         if fake is not None:
-            axes.scatter(*_points(fake).T, s=16, marker="^", color=FAKE, alpha=0.8, label="fake")
+            axes.scatter(*as_array(fake).T, s=16, marker="^", color=FAKE, alpha=0.8, label="fake")
         if gradients is not None:
-            down = -_points(gradients)
+            down = -as_array(gradients)
             longest = max(float(np.linalg.norm(down, axis=1).max()), 1e-12)
             arrows = down * (0.15 * (high - low) / longest)  # the longest is 15 % of the picture
-            axes.quiver(*_points(fake).T, *arrows.T, angles="xy", scale_units="xy", scale=1, width=0.004)
+            axes.quiver(*as_array(fake).T, *arrows.T, angles="xy", scale_units="xy", scale=1, width=0.004)
         axes.set(xlim=(low, high), ylim=(low, high), aspect="equal", xlabel="x1", ylabel="x2", title=title)
         if real is not None or fake is not None:
             axes.legend(loc="upper right")
         return to_image(figure)
 
 
-def _points(x: Any) -> np.ndarray:
-    return x.numpy() if isinstance(x, Tensor) else np.asarray(x)
-
-
 def _limits(real: Any, fake: Any) -> tuple[float, float]:
     """Of both axes, so that the real points fill most of the picture."""
-    points = _points(real if real is not None else fake) if real is not None or fake is not None else np.eye(2)
+    points = as_array(real if real is not None else fake) if real is not None or fake is not None else np.eye(2)
     middle, reach = (points.max() + points.min()) / 2, 0.65 * (points.max() - points.min())
     return float(middle - reach), float(middle + reach)
 

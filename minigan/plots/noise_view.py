@@ -6,12 +6,12 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
-from minigan.plots.figures import GREEN, new_figure, to_image
+from minigan.plots.figures import GREEN, as_array, new_figure, to_image
 
 
 def noise_view(noise: Any, title: str = "") -> Image.Image:
     """The first two numbers of noise (n, >= 2) as green dots, on the net that `gan_view` draws through a generator."""
-    points = np.asarray(noise)
+    points = as_array(noise)
     with matplotlib.rc_context({"font.size": 13}):
         figure = new_figure(6, 6)
         axes = figure.subplots()
