@@ -129,8 +129,8 @@ def _check_gradients(batch_norm: Answer) -> None:
         what = f"batch_norm's y for x {x.shape}"
         batch_norm.gradients(x, WEIGHT, BIAS, f=_y_of(batch_norm), what=what, order=1 if x.ndim == 3 else 2)
     batch_norm.in_float32(normal(6, 3), WEIGHT, BIAS, f=_y_of(batch_norm))
-    for x in LARGE_MEANS:
-        batch_norm.in_float32(x, WEIGHT, BIAS, f=_y_of(batch_norm), tolerance=0.05, why=LOST)
+    for x in LARGE_MEANS:  # right ones are up to 5% off there, and those of a difference of squares 80% and more
+        batch_norm.in_float32(x, WEIGHT, BIAS, f=_y_of(batch_norm), tolerance=0.25, why=LOST)
 
 
 # --- running statistics ----------------------------------------------------------------------------------------
