@@ -140,16 +140,22 @@ return mean((norm - 1) ** 2)
 }
 
 
-def solved(name, *changes):
-    """The source of the solved exercise, with (old, new) changes to it."""
+def written(name, *codes):
+    """The source of the exercise with these codes in the place of each `raise`, in order."""
     source = (STUBS / find(name).file).read_text("utf-8")
-    for code in SOLUTIONS[name]:
+    for code in codes:
 
         def indented(match, code=code):
             return "\n".join(match[1] + line for line in code.strip("\n").splitlines())
 
         source = NOT_WRITTEN.sub(indented, source, count=1)
-    assert "not written yet" not in source
+    assert "not written yet" not in source, name
+    return source
+
+
+def solved(name, *changes):
+    """The source of the solved exercise, with (old, new) changes to it."""
+    source = written(name, *SOLUTIONS[name])
     for old, new in changes:
         assert old in source, (name, old)
         source = source.replace(old, new)

@@ -129,7 +129,7 @@ FREEZES_STATISTICS_ONLY = """    for module in D.modules():
     for module in D.modules():
         module.is_frozen = False"""
 BUGS = [
-    ("unbroadcast", ("sum(g,", "-sum(g,"), "unbroadcast of g (3, 4) to x (4,) is wrong"),
+    ("unbroadcast", ("sum(g,", "-sum(g,"), "unbroadcast of g (3, 4) to x (3, 4) is wrong: the sign is flipped"),
     (
         "unbroadcast",
         (
@@ -205,7 +205,7 @@ BUGS = [
     (
         "leaky_relu",
         ("np.where(x.data > 0, 1.0, slope)", "(x.data >= 0) + slope * (x.data <= 0)"),
-        "at the kink at (20,)",
+        "at x = 0 take the slope, 0.2",
     ),
     ("topological_order", ("seen.add(tensor)", "pass"), "lists a tensor more than once"),
     ("topological_order", ("order.append(tensor)", "order.insert(0, tensor)"), "lists a child before its parent"),
@@ -241,7 +241,7 @@ BUGS = [
     (
         "unfold",
         ("k : k + stride * oh : stride", "m : m + stride * oh : stride"),
-        "unfold with kernel 2, stride 1, padding 0 is wrong",
+        "unfold with kernel 2, stride 1, padding 0 of x (2, 3, 6, 7) is wrong",
     ),
     ("conv2d", ("return y if bias is None else y + reshape(bias, (1, -1, 1, 1))", "return y"), "the bias is left out"),
     (
@@ -249,7 +249,7 @@ BUGS = [
         ("reshape(weight, (weight.shape[0], -1))", "reshape(weight[:, :, ::-1, ::-1], (weight.shape[0], -1))"),
         "the kernels are turned round",
     ),
-    ("conv_transpose2d", ("stride, padding)", "stride, padding) * 0.5"), "conv_transpose2d with kernel 2"),
+    ("conv_transpose2d", ("stride, padding)", "stride, padding) * 0.5"), "conv_transpose2d with kernel 3"),
     (
         "batch_norm",
         (
@@ -354,7 +354,7 @@ BUGS = [
             "reshape(slope, (n, -1)) ** 2\n    norm = sqrt(sum(squares, axis=1)",
             "slope**2\n    norm = sqrt(sum(squares, axis=-1)",
         ),
-        "the norm is taken over the last axis only",
+        "the norm is taken over axis 2 only",
     ),
     ("wasserstein", ("mean(fake) - mean(real)", "mean(real) - mean(fake)"), "real and fake are swapped"),
     ("wasserstein", ("axis=1) + 1e-12", "axis=0) + 1e-12"), "the norm is taken over the batch"),

@@ -159,7 +159,9 @@ def _run(exercise: Exercise, names: dict[str, Any], path: str) -> Result:
         place = f"{file}, {wrong.function} in line {_first_line(names[wrong.function])}"
         return Result(exercise.name, FAILED, f"{place}: {wrong}")
     except Exception as error:
-        return Result(exercise.name, FAILED, f"{where(error, path)}{type(error).__name__}: {in_plain_words(error)}")
+        tried = "".join(f", {note}" for note in getattr(error, "__notes__", []))  # a judge's: for which arguments
+        says = f"{type(error).__name__}: {in_plain_words(error)}{tried}"
+        return Result(exercise.name, FAILED, f"{where(error, path)}{says}")
     return Result(exercise.name, PASSED)
 
 

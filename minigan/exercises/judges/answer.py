@@ -8,6 +8,7 @@ import numpy as np
 
 from minigan.errors import MixedTypesError
 from minigan.gradcheck import Report, gradcheck
+from minigan.gradcheck.inputs import argument_names
 from minigan.tensor import Tensor, grad
 
 Guesses = Iterable[tuple[str, Any]]  # pairs: what would be the mistake, in a sentence, and what that mistake would give
@@ -28,19 +29,44 @@ class Answer:
         self.name, self.function = name, function
 
     def __call__(self, *arguments: Any) -> Any:
-        """What the student's function returns."""
-        return self.function(*arguments)
+        """What the student's function returns. An error that it raises gets a note that says for which arguments."""
+        try:
+            return self.function(*arguments)
+        except Exception as error:
+            error.add_note(f"for {self._in_words(arguments)}")
+            raise
 
     def wrong(self, sentence: str, report: Report | None = None) -> Wrong:
         """The error to raise about this function."""
         return Wrong(self.name, sentence, report)
 
     def value(self, *inputs: Any, right: Any, what: str = "", guesses: Guesses = (), tolerance: float = 1e-9) -> None:
-        """Call it and compare what it returns. Arrays among the inputs become Tensors."""
+        """Call it and compare what it returns. Arrays among the inputs become Tensors, and must stay as they are.
+
+        Their memory is in another order than NumPy's usual one, as that of a transposed array.
+        """
         right = np.asarray(right)
-        found = self(*[Tensor(x) if isinstance(x, np.ndarray) else x for x in inputs])
-        array = self.array(found, right.shape, right.dtype, what)
-        self.compare(array, right, what or f"the value of {self.name}", guesses, tolerance)
+        what = what or f"the value of {self.name} for {self._in_words(inputs)}"
+        found = self._of_arrays("F", inputs, right, what)
+        if not np.allclose(found, right, rtol=tolerance, atol=tolerance):
+            in_order = self._of_arrays("C", inputs, right, what)
+            if np.allclose(in_order, right, rtol=tolerance, atol=tolerance):
+                raise self.wrong(
+                    f"{what} is wrong where an array's memory is not in order, as after a transpose: leave that order "
+                    "to NumPy (no strides, no ravel('K'), no order='F')"
+                )
+        self.compare(found, right, what, guesses, tolerance)
+
+    def _of_arrays(self, order: Any, inputs: tuple[Any, ...], right: np.ndarray, what: str) -> np.ndarray:
+        """The array that it returns for these inputs, whose memory is in the order "C" or "F"."""
+        given = [Tensor(np.array(x, order=order)) if isinstance(x, np.ndarray) else x for x in inputs]
+        found = self(*given)
+        array = self.array(found, right.shape, right.dtype, what if isinstance(found, Tensor) else "")
+        for name, x, tensor in zip(self._names(len(inputs)), inputs, given, strict=True):
+            if isinstance(x, np.ndarray) and not np.array_equal(tensor.numpy(), x):
+                how = f"compute with new arrays, not in place (no {name}.data[...] = ..., no {name}.data *= ...)"
+                raise self.wrong(f"{self.name} changes its argument {name}, which others still need: {how}")
+        return array
 
     def array(self, found: Any, shape: tuple[int, ...], dtype: Any = np.float64, what: str = "") -> np.ndarray:
         """The array in what it returned, if that is a Tensor of this shape and dtype."""
@@ -68,7 +94,7 @@ class Answer:
         distance = np.where(np.isfinite(found), np.abs(found - right), np.inf)
         worst = np.unravel_index(int(np.argmax(distance)), right.shape)
         place = f" at {tuple(int(i) for i in worst)}" if right.ndim else ""
-        raise self.wrong(f"{what} is wrong{place}: yours is {found[worst]:.6g}, it should be {right[worst]:.6g}")
+        raise self.wrong(f"{what} is wrong{place}: {side_by_side(float(found[worst]), float(right[worst]))}")
 
     def gradients(
         self,
@@ -84,19 +110,43 @@ class Answer:
             raise self.wrong(str(report), report)
 
     def in_float32(
-        self, *inputs: np.ndarray, settings: tuple[Any, ...] = (), f: Callable[..., Tensor] | None = None
+        self,
+        *inputs: np.ndarray,
+        settings: tuple[Any, ...] = (),
+        f: Callable[..., Tensor] | None = None,
+        tolerance: float = 1e-3,
+        why: str = "",
     ) -> None:
-        """Training computes in float32: the value and all gradients must stay in it."""
-        tensors = [Tensor(x.astype(np.float32), requires_grad=True) for x in inputs]
+        """Training computes in float32: the value and all gradients must stay in it, and keep their digits.
+
+        `why` says what usually takes the digits at these inputs.
+        """
+        arrays = [x.astype(np.float32) for x in inputs]
+        found, right = (self._value_and_gradients(arrays, dtype, settings, f) for dtype in (np.float32, np.float64))
+        names = [self.name, *[f"the gradient of {self.name} in {x}" for x in self._names(len(inputs), f)]]
+        for what, yours, exact in zip(names, found, right, strict=True):
+            array = self.array(yours, exact.shape, np.float32, f"{what}, for float32 inputs,")
+            largest = np.max(np.abs(exact.numpy()), initial=1.0)
+            if not np.allclose(array, exact.numpy(), rtol=0, atol=tolerance * largest):
+                reason = why or "is there a difference of large numbers, or an overflow?"
+                raise self.wrong(f"{what} loses its digits in float32, with which training works: {reason}")
+
+    def _value_and_gradients(
+        self,
+        arrays: list[np.ndarray],
+        dtype: Any,
+        settings: tuple[Any, ...],
+        f: Callable[..., Tensor] | None,
+    ) -> list[Tensor]:
+        """What it gives in a dtype: its value, and the gradients for an upstream gradient of normal numbers."""
+        tensors = [Tensor(x, requires_grad=True, dtype=dtype) for x in arrays]
         y = self._of_inputs(settings, f)(*tensors)
-        self.array(y, getattr(y, "shape", ()), np.float32, f"{self.name}, for float32 inputs,")
+        self.array(y, getattr(y, "shape", ()), dtype, f"{self.name}, for {np.dtype(dtype)} inputs,")
         try:
-            gradients = grad(y, tensors, Tensor(np.ones(y.shape, np.float32)))
+            return [y, *grad(y, tensors, Tensor(normal(*y.shape), dtype=dtype))]
         except MixedTypesError as error:
             sentence = f"{self.name}: its derivative fails for float32 inputs, with which training works: {error}"
             raise self.wrong(sentence) from None
-        for x, gradient in zip(tensors, gradients, strict=True):
-            self.array(gradient, x.shape, np.float32, f"the gradient of {self.name}, for float32 inputs,")
 
     def _of_inputs(
         self, settings: tuple[Any, ...], f: Callable[..., Tensor] | None, what: str = ""
@@ -105,10 +155,35 @@ class Answer:
 
         @functools.wraps(f or self.function)  # so that a report knows the arguments by the student's own names
         def of_inputs(*tensors: Tensor) -> Tensor:
-            return (f or self.function)(*tensors, *settings)
+            return (f or self)(*tensors, *settings)
 
         of_inputs.__name__ = what or self.name
         return of_inputs
+
+    def _names(self, count: int, f: Callable[..., Any] | None = None) -> list[str]:
+        """The names of its first arguments, or of those of f."""
+        return argument_names(f or self.function, count)
+
+    def _in_words(self, arguments: tuple[Any, ...]) -> str:
+        """The arguments of a call in words: "x (3, 4), slope 0.2"."""
+        words = []
+        for name, value in zip(self._names(len(arguments)), arguments, strict=True):
+            if isinstance(value, int | float | tuple | None):
+                words.append(f"{name} {value}")
+            elif hasattr(value, "shape"):
+                words.append(f"{name} {value.shape}" + (" in float32" if value.dtype == np.float32 else ""))
+        return ", ".join(words)
+
+
+def side_by_side(found: float, right: float) -> str:
+    """Two numbers that differ, with as many digits as show it, and a reason where the kind of number tells it."""
+    digits = next((n for n in (6, 9, 12) if f"{found:.{n}g}" != f"{right:.{n}g}"), 17)
+    why = ""
+    if not np.isfinite(found):
+        why = "; look for a division by 0, a log of 0, or e to a large power"
+    elif digits > 6:
+        why = "; that is nearly right: is something small added, or float32 used in between?"
+    return f"yours is {found:.{digits}g}, it should be {right:.{digits}g}{why}"
 
 
 def kind_of(value: Any) -> str:

@@ -1,6 +1,7 @@
 """Judges of batch norm: its forward pass, the running statistics, and the derivative in closed form."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -9,40 +10,69 @@ from minigan.tensor import Tensor
 
 EPS = 1e-3  # large, so that it shows where it was left out
 WEIGHT, BIAS = np.array([0.5, 2.0, -1.0]), np.array([1.0, 0.0, 3.0])
-INPUTS = [normal(6, 3) * 2 + 1, normal(5, 3, 4) + 2, normal(4, 3, 2, 5) - 3, normal(4, 3, 1, 1)]
+INPUTS = [normal(6, 3) * 2 + 1, normal(5, 3, 4) + 2, normal(4, 3, 2, 5) - 3, normal(4, 3, 1, 1), normal(2, 3)]
+LARGE_MEANS = [normal(32, 3) + 3000, 0.1 * normal(32, 3) + 1000, 0.1 * normal(4, 3, 2, 4) - 1000]
+LOST = (
+    "subtract the mean first, then take the mean of (x - mu)^2, not that of x^2 (x has a mean of 1000 and more here, "
+    "whose square leaves no digits for the variance)"
+)
 
 
 def batch_norm(batch_norm: Answer, update_running: Answer) -> None:
     """Points, sequences and images, the statistics that it returns, and how the running ones follow."""
-    for x in INPUTS:
-        _check_values(batch_norm, x)
-    _check_large_means(batch_norm)
+    _check_forward(batch_norm)
     _check_running(update_running)
     _check_gradients(batch_norm)
 
 
 def batch_norm_backward(batch_norm: Answer) -> None:
     """The same as for the forward pass: the derivatives are checked by finite differences."""
-    for x in INPUTS:
-        _check_values(batch_norm, x)
-    _check_large_means(batch_norm)
+    _check_forward(batch_norm)
     _check_gradients(batch_norm)
 
 
-def _check_values(batch_norm: Answer, x: np.ndarray) -> None:
-    """The three results: y, and the mean and variance of each channel."""
-    result = batch_norm(Tensor(x), Tensor(WEIGHT), Tensor(BIAS), EPS)
+def _check_forward(batch_norm: Answer) -> None:
+    for x in INPUTS:
+        _check_values(batch_norm, x)
+    for x in LARGE_MEANS:
+        _check_large_mean(batch_norm, x)
+
+
+def _results(batch_norm: Answer, x: np.ndarray, dtype: Any = np.float64) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The three results, of the right kinds: y, and the mean and variance of each channel. x must stay as it is."""
+    given = [Tensor(np.array(array, dtype)) for array in (x, WEIGHT, BIAS)]
+    result = batch_norm(*given, EPS)
     if not isinstance(result, tuple) or len(result) != 3:
         raise batch_norm.wrong(f"batch_norm must return y, mu, var, but it returned {kind_of(result)}")
-    y = batch_norm.array(result[0], x.shape, what="batch_norm's y")
+    for name, tensor, array in zip(("x", "weight", "bias"), given, (x, WEIGHT, BIAS), strict=True):
+        if not np.array_equal(tensor.numpy(), array.astype(dtype)):
+            raise batch_norm.wrong(f"batch_norm changes {name}, which others still need: compute with new arrays")
+    for name, statistic in zip(("mu", "var"), result[1:], strict=True):
+        if not isinstance(statistic, np.ndarray) or statistic.shape != (3,) or statistic.dtype != dtype:
+            found = f"{statistic.dtype} of {statistic.shape}" if hasattr(statistic, "dtype") else ""
+            raise batch_norm.wrong(
+                f"batch_norm's {name} must be a NumPy array of {np.dtype(dtype)} and of shape (3,) for x {x.shape} in "
+                f"{np.dtype(dtype)}, but it is {kind_of(statistic)}{f' of {found}' if found else ''}"
+            )
+    y = batch_norm.array(result[0], x.shape, dtype, f"batch_norm's y, for {np.dtype(dtype)} inputs,")
+    return y, result[1], result[2]
+
+
+def _check_values(batch_norm: Answer, x: np.ndarray) -> None:
+    """y, and the mean and variance of each channel."""
+    y, mu, var = _results(batch_norm, x)
     right, guesses = _values_of(x)
     batch_norm.compare(y, right, f"batch_norm's y for x {x.shape}", guesses)
     axes = (0, *range(2, x.ndim))
-    for name, statistic, right in (("mu", result[1], x.mean(axes)), ("var", result[2], x.var(axes))):
-        if not isinstance(statistic, np.ndarray) or statistic.shape != (3,):
-            kind = f"{kind_of(statistic)} of {np.shape(statistic)}"
-            raise batch_norm.wrong(f"batch_norm's {name} must be a NumPy array of shape (3,) here, but it is {kind}")
-        batch_norm.compare(statistic, right, f"batch_norm's {name}")
+    mean, variance, m = x.mean(axes), x.var(axes), x[:, 0].size
+    batch_norm.compare(mu, mean, f"batch_norm's mu for x {x.shape}", [("mu and var are swapped", variance)])
+    guesses = [
+        ("it divides by M - 1; the variance of a batch divides by M", variance * m / (m - 1)),
+        ("eps is no part of it", variance + EPS),
+        ("it is the root of the variance", np.sqrt(variance)),
+        ("it is the root of the variance and eps", np.sqrt(variance + EPS)),
+    ]
+    batch_norm.compare(var, variance, f"batch_norm's var for x {x.shape}", guesses)
 
 
 def _values_of(x: np.ndarray) -> tuple[np.ndarray, Iterator[tuple[str, np.ndarray]]]:
@@ -53,8 +83,8 @@ def _values_of(x: np.ndarray) -> tuple[np.ndarray, Iterator[tuple[str, np.ndarra
     centred, sigma = x - mean, np.sqrt(var + EPS)
     x_hat = centred / sigma
 
-    def over(axis: int) -> np.ndarray:
-        return (x - x.mean(axis, keepdims=True)) / np.sqrt(x.var(axis, keepdims=True) + EPS) * w + b
+    def over(*axes: int) -> np.ndarray:
+        return (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + EPS) * w + b
 
     guesses = {
         "the weight is left out": x_hat + b,
@@ -62,52 +92,84 @@ def _values_of(x: np.ndarray) -> tuple[np.ndarray, Iterator[tuple[str, np.ndarra
         "it divides by the variance; divide by its root": centred / (var + EPS) * w + b,
         "eps belongs under the root, added to the variance": centred / (np.sqrt(var) + EPS) * w + b,
         "eps is left out": centred / np.sqrt(var) * w + b,
+        "take the eps that is given; it is not always 1e-5": centred / np.sqrt(var + 1e-5) * w + b,
         "the mean is not subtracted": x / sigma * w + b,
         "the bias comes after the weight: weight x_hat + bias": (x_hat + b) * w,
         "the variance of a batch divides by M, not M - 1": centred / np.sqrt(var * m / (m - 1) + EPS) * w + b,
         "every pixel has statistics of its own; take them over the pixels too": over(0),
         "the statistics are those of each sample; take them over the batch": over(1),
+        "the statistics are those of each image; take them over the batch too": over(*axes[1:]) if axes[1:] else x,
+        "the statistics mix the channels; each channel has its own": over(*range(x.ndim)),
     }
     return x_hat * w + b, iter(guesses.items())
 
 
-def _check_large_means(batch_norm: Answer) -> None:
-    """In float32, 3000^2 leaves no digits for a variance of 1."""
-    x = (normal(32, 3) + 3000).astype(np.float32)
-    result = batch_norm(*[Tensor(array.astype(np.float32)) for array in (x, WEIGHT, BIAS)], EPS)
-    y = batch_norm.array(result[0], x.shape, np.float32, "batch_norm's y, for float32 inputs,")
+def _check_large_mean(batch_norm: Answer, x: np.ndarray) -> None:
+    """In float32, 3000^2 leaves no digits for a variance of 1, and 1000^2 none for one of 0.01."""
+    x = x.astype(np.float32)
+    y, _, var = _results(batch_norm, x, np.float32)
     right, _ = _values_of(x.astype(np.float64))
-    if not np.allclose(y, right, atol=0.05):
-        raise batch_norm.wrong(
-            "batch_norm loses its digits where the mean is large (3000, in float32): subtract the mean first, then "
-            "take the mean of (x - mu)^2, not that of x^2"
-        )
+    variance = x.astype(np.float64).var((0, *range(2, x.ndim)))
+    if not np.allclose(y, right, atol=0.05) or not np.allclose(var, variance, rtol=0.05):
+        raise batch_norm.wrong(f"batch_norm loses its digits where the mean is large, in float32: {LOST}")
 
 
-def _check_running(update_running: Answer) -> None:
-    """A part of the way, in place."""
-    running, batch = Tensor(np.array([0.0, 4.0])), np.array([10.0, 2.0])
-    array = running.data
-    update_running(running, batch, 0.1)
-    if np.array_equal(array, [0.0, 4.0]):
-        how = "use running.data *= ... or running.data[...] = ..."
-        raise update_running.wrong(f"update_running did not change running.data in place: {how}")
-    if not np.array_equal(batch, [10.0, 2.0]):
-        raise update_running.wrong("update_running changes the batch's statistic, which it must leave alone")
-    guesses = [
-        ("momentum is the wrong way round: the running statistic must keep 1 - momentum of itself", [9.0, 2.2]),
-        ("it was replaced by the batch's; it must move by a part of the way", [10.0, 2.0]),
-        ("the batch's must count momentum, so that the weights add up to 1", [10.0, 5.6]),
-    ]
-    update_running.compare(running.numpy(), [1.0, 3.8], "the running statistic", guesses)
-
-
-def _check_gradients(batch_norm: Answer) -> None:
-    """In x, weight and bias, for points and images."""
+def _y_of(batch_norm: Answer) -> Any:
+    """The first of its results, as a function of x, weight and bias."""
 
     def y(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         return batch_norm(x, weight, bias)[0]
 
-    for x in (normal(6, 3), normal(2, 3, 2, 4)):
-        batch_norm.gradients(x, WEIGHT, BIAS, f=y, what=f"batch_norm's y for x {x.shape}")
-    batch_norm.in_float32(normal(6, 3), WEIGHT, BIAS, f=y)
+    return y
+
+
+def _check_gradients(batch_norm: Answer) -> None:
+    """In x, weight and bias, for points, sequences and images."""
+    for x in (normal(6, 3), normal(2, 3, 4), normal(2, 3, 2, 4)):
+        what = f"batch_norm's y for x {x.shape}"
+        batch_norm.gradients(x, WEIGHT, BIAS, f=_y_of(batch_norm), what=what, order=1 if x.ndim == 3 else 2)
+    batch_norm.in_float32(normal(6, 3), WEIGHT, BIAS, f=_y_of(batch_norm))
+    for x in LARGE_MEANS:  # right ones are up to 5% off there, and those of a difference of squares 80% and more
+        batch_norm.in_float32(x, WEIGHT, BIAS, f=_y_of(batch_norm), tolerance=0.25, why=LOST)
+
+
+# --- running statistics ----------------------------------------------------------------------------------------
+
+
+def _check_running(update_running: Answer) -> None:
+    """A part of the way, in place, several times, for any shape: averages of weights follow in this way too."""
+    start, batch = np.array([0.0, 4.0, -1.0]), np.array([10.0, 2.0, 5.0])
+    for momentum in (0.1, 0.3):
+        _check_steps(update_running, start, [batch, batch / 2], momentum)
+    _check_steps(update_running, np.zeros(3), [batch], 0.1)  # as a running mean begins
+    for shape in ((3, 4), (2, 3, 2, 2)):
+        _check_steps(update_running, normal(*shape), [normal(*shape, seed=1), normal(*shape, seed=2)], 0.1)
+    _check_steps(update_running, start.astype(np.float32), [batch.astype(np.float32)], 0.1)
+
+
+def _check_steps(update_running: Answer, start: np.ndarray, batches: list[np.ndarray], momentum: float) -> None:
+    """Towards one batch after the other."""
+    running = Tensor(start.copy())
+    array, right = running.data, start
+    for batch in batches:
+        old, given = right, batch.copy()
+        before = array.copy()
+        update_running(running, given, momentum)
+        if np.array_equal(array, before):
+            how = "use running.data *= ... or running.data[...] = ..."
+            raise update_running.wrong(f"update_running did not change running.data in place: {how}")
+        if not np.array_equal(given, batch):
+            raise update_running.wrong("update_running changes the batch's statistic, which it must leave alone")
+        right = (1 - momentum) * old + momentum * batch
+        guesses = [
+            (
+                "momentum is the wrong way round: the running statistic must keep 1 - momentum of itself",
+                momentum * old + (1 - momentum) * batch,
+            ),
+            ("it was replaced by the batch's; it must move by a part of the way", batch),
+            ("the batch's must count momentum, so that the weights add up to 1", (1 - momentum) * old + batch),
+            ("the old must count 1 - momentum, so that the weights add up to 1", old + momentum * batch),
+            ("take the momentum that is given; it is not always 0.1", 0.9 * old + 0.1 * batch),
+        ]
+        what = f"the running statistic {start.shape} after a step with momentum {momentum}"
+        update_running.compare(running.numpy(), right, what, guesses, 1e-9 if start.dtype == np.float64 else 1e-5)

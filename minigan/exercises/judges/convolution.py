@@ -1,45 +1,63 @@
 """Judges of convolution: patches as columns, the convolution, and its transpose."""
 
+from typing import Any
+
 import numpy as np
 
 from minigan.exercises.judges.answer import Answer, normal
 
-GEOMETRIES = [(2, 1, 0), (3, 2, 1), (4, 2, 1), (3, 3, 0), (1, 1, 0)]  # kernel, stride, padding
+# Kernel, stride, padding: odd and even kernels, single pixels, gaps between patches, a border wider than usual.
+GEOMETRIES = [(2, 1, 0), (3, 2, 1), (4, 2, 1), (3, 3, 0), (1, 1, 0), (1, 2, 0), (2, 3, 0), (3, 1, 2)]
 
 
 def unfold(unfold: Answer) -> None:
-    """Several kernels, strides and paddings, on images that are not square."""
+    """Several kernels, strides and paddings, on images that are not square; a single patch of one channel too."""
     x = normal(2, 3, 6, 7)
-    n, c = x.shape[:2]
-    for kernel, stride, padding in GEOMETRIES:
-        right = _patches(x, kernel, stride, padding)
-        turned = right.reshape(n, c, kernel, kernel, -1).swapaxes(2, 3).reshape(right.shape)
-        pixel_first = right.reshape(n, c, kernel**2, -1).swapaxes(1, 2).reshape(right.shape)
-        guesses = [
-            ("rows and columns inside a patch are swapped", turned),
-            ("a column must hold all pixels of channel 0, then all of channel 1", pixel_first),
-        ]
-        what = f"unfold with kernel {kernel}, stride {stride}, padding {padding}"
-        unfold.value(x, kernel, stride, padding, right=right, what=what, guesses=guesses)
+    for geometry in GEOMETRIES:
+        _check_unfold(unfold, x, *geometry)
+    _check_unfold(unfold, normal(1, 1, 5, 4), 2, 2, 0)
+    _check_unfold(unfold, normal(1, 2, 4, 4), 4, 1, 0)
     unfold.gradients(normal(2, 2, 5, 4), settings=(3, 2, 1))
     unfold.in_float32(x, settings=(3, 2, 1))
 
 
-def _patches(x: np.ndarray, kernel: int, stride: int, padding: int) -> np.ndarray:
+def _check_unfold(unfold: Answer, x: np.ndarray, kernel: int, stride: int, padding: int) -> None:
+    """The values for one geometry."""
+    n, c = x.shape[:2]
+    right = _patches(x, kernel, stride, padding)
+    turned = right.reshape(n, c, kernel, kernel, -1).swapaxes(2, 3).reshape(right.shape)
+    pixel_first = right.reshape(n, c, kernel**2, -1).swapaxes(1, 2).reshape(right.shape)
+    oh, ow = ((size + 2 * padding - kernel) // stride + 1 for size in x.shape[2:])
+    every = _patches(x, kernel, 1, padding).reshape(n, right.shape[1], x.shape[2] + 2 * padding - kernel + 1, -1)
+    side_by_side = every[:, :, :oh, :ow].reshape(right.shape)
+    guesses = [
+        ("rows and columns inside a patch are swapped", turned),
+        ("a column must hold all pixels of channel 0, then all of channel 1", pixel_first),
+        ("the border that padding adds is 0, not the edge again", _patches(x, kernel, stride, padding, "edge")),
+        ("patches lie `stride` pixels apart, not one", side_by_side),
+    ]
+    what = f"unfold with kernel {kernel}, stride {stride}, padding {padding}"
+    unfold.value(x, kernel, stride, padding, right=right, what=f"{what} of x {x.shape}", guesses=guesses)
+
+
+def _patches(x: np.ndarray, kernel: int, stride: int, padding: int, border: Any = "constant") -> np.ndarray:
     """(N, C K K, L), one patch after the other, by the definition."""
-    images = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    images = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)), border)
     tops, lefts = (range(0, size - kernel + 1, stride) for size in images.shape[2:])
     patches = [images[:, :, top : top + kernel, left : left + kernel] for top in tops for left in lefts]
     return np.stack([patch.reshape(len(x), -1) for patch in patches], axis=2)
 
 
 def conv2d(conv2d: Answer) -> None:
-    """Against sums over patches, one image of one channel too; the derivatives by finite differences."""
+    """Against sums over patches, one image of one channel and a single output too; the derivatives by differences."""
     for geometry in GEOMETRIES:
         _check_convolution(conv2d, normal(2, 3, 6, 7), 4, *geometry)
     _check_convolution(conv2d, normal(1, 1, 4, 5), 1, 3, 2, 1)
+    _check_convolution(conv2d, normal(2, 3, 4, 4), 1, 4, 1, 0)  # the last layer of a discriminator
     small = normal(2, 2, 5, 4), normal(3, 2, 3, 3), normal(3)
     conv2d.gradients(*small, settings=(2, 1))
+    without = normal(1, 2, 3, 2), normal(1, 2, 2, 2)
+    conv2d.gradients(*without, settings=(None, 1, 1), what="conv2d without a bias", order=1)
     conv2d.in_float32(*small, settings=(2, 1))
 
 
@@ -49,27 +67,32 @@ def _check_convolution(conv2d: Answer, x: np.ndarray, outputs: int, kernel: int,
     shift, patches = bias.reshape(1, -1, 1, 1), _patches(x, kernel, stride, padding)
     out = [(size + 2 * padding - kernel) // stride + 1 for size in x.shape[2:]]
 
-    def convolve(w: np.ndarray) -> np.ndarray:
-        return np.einsum("op,npl->nol", w.reshape(outputs, -1), patches).reshape(len(x), outputs, *out)
+    def convolve(rows: np.ndarray) -> np.ndarray:
+        y = np.einsum("op,npl->nol", rows.reshape(outputs, -1), patches)
+        return y.reshape(len(x), outputs, *out)
 
     guesses = [
         ("the bias is left out", convolve(weight)),
         ("the kernels are turned round", convolve(weight[:, :, ::-1, ::-1]) + shift),
         ("rows and columns of the kernels are swapped", convolve(weight.swapaxes(2, 3)) + shift),
+        ("a row of weights must be in the order c, k, l", convolve(weight.transpose(0, 2, 3, 1)) + shift),
+        ("the bias is added twice", convolve(weight) + 2 * shift),
     ]
-    what, steps = f"conv2d with kernel {kernel}, stride {stride}, padding {padding}", (stride, padding)
+    what, steps = f"conv2d with kernel {kernel}, stride {stride}, padding {padding} of x {x.shape}", (stride, padding)
     conv2d.value(x, weight, bias, *steps, right=convolve(weight) + shift, what=what, guesses=guesses)
     conv2d.value(x, weight, None, *steps, right=convolve(weight), what=f"{what}, no bias,")
 
 
 def conv_transpose2d(conv_transpose2d: Answer) -> None:
     """Against stamping the kernels one by one; the derivatives by finite differences."""
-    for geometry, extra in zip(GEOMETRIES[:4], (0, 1, 0, (2, 0)), strict=True):
+    _check_transpose(conv_transpose2d, normal(2, 3, 3, 4), 3, 3, 2, 1, 0)  # as many channels out as in
+    for geometry, extra in zip(GEOMETRIES[:7], (0, 1, 0, (2, 0), 0, 1, (0, 1)), strict=True):
         _check_transpose(conv_transpose2d, normal(2, 3, 3, 4), 2, *geometry, extra)
     _check_transpose(conv_transpose2d, normal(1, 1, 3, 4), 1, 3, 2, 1, 0)
+    _check_transpose(conv_transpose2d, normal(2, 3, 1, 1), 2, 4, 1, 0, 0)  # the first layer of a generator
     x, weight, bias = normal(2, 3, 3, 2), normal(3, 2, 3, 3), normal(2)
     conv_transpose2d.gradients(x, weight, bias, settings=(2, 1))
-    conv_transpose2d.gradients(x, weight, settings=(None, 2, 1, 1))
+    conv_transpose2d.gradients(x[:1, :2, :2], weight[:2], settings=(None, 2, 1, 1), order=1)
     conv_transpose2d.in_float32(x, weight, bias, settings=(2, 1))
 
 
@@ -89,12 +112,16 @@ def _check_transpose(
             place[...] = place * add + np.einsum("nc,cokl->nokl", x[:, :, i, j], w)
         return images[:, :, padding : padded[0] - padding, padding : padded[1] - padding]
 
+    reshaped = weight.reshape(-1, x.shape[1]).T.reshape(weight.shape)
     guesses = [
         ("the bias is left out", stamp(weight)),
         ("the kernels are turned round", stamp(weight[:, :, ::-1, ::-1]) + shift),
         ("stamps overwrite each other instead of adding up", stamp(weight, add=False) + shift),
+        ("a reshape to (O K K, C) mixes the weights up; make (C, O K K) and transpose that", stamp(reshaped) + shift),
     ]
+    if x.shape[1] == outputs:
+        guesses.append(("the weight is (C, O, K, K) here: x's channels first", stamp(weight.swapaxes(0, 1)) + shift))
     what = f"conv_transpose2d with kernel {kernel}, stride {stride}, padding {padding}, output_padding {extra}"
-    steps = (stride, padding, extra)
+    what, steps = f"{what} of x {x.shape}", (stride, padding, extra)
     answer.value(x, weight, bias, *steps, right=stamp(weight) + shift, what=what, guesses=guesses)
     answer.value(x, weight, None, *steps, right=stamp(weight), what=f"{what}, no bias,")

@@ -1,16 +1,19 @@
-"""Judges of the two training steps: each runs beside minigan's own, from the same start, and both ends are compared."""
+"""Judges of the two training steps: each runs beside minigan's own, from the same start, and both ends are compared.
+
+So that one kind of player or one lucky step is not enough, there are two kinds of players, and two steps in a row.
+"""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from minigan import losses
-from minigan.exercises.judges.answer import Answer, kind_of, normal
+from minigan.exercises.judges.answer import Answer, kind_of
+from minigan.exercises.judges.players import KINDS, STEPS, Kind, Notes
 from minigan.gans import gan
-from minigan.nn import BatchNorm1d, LeakyReLU, Linear, Module, ReLU, Sequential
+from minigan.nn import Module
 from minigan.ops import concatenate
 from minigan.optim import SGD
 from minigan.table import plain_version
@@ -19,96 +22,74 @@ from minigan.tensor import Tensor
 LR = 0.1
 
 
-def real() -> Tensor:
-    """Real samples, (5, 2); made when they are needed, since a tensor needs the device."""
-    return Tensor(normal(5, 2) + 3, dtype="float32")
-
-
-def noise() -> Tensor:
-    """What G makes fakes of, (5, 3)."""
-    return Tensor(normal(5, 3), dtype="float32")
-
-
 def discriminator_step(discriminator_step: Answer) -> None:
     """Of D, with a generator that must be left alone."""
-    own = plain_version(gan.discriminator_step)
-    Trial(discriminator_step, own, trained="D", other="G", data=(real(), noise())).judge()
+    for kind in KINDS:
+        Trial(discriminator_step, plain_version(gan.discriminator_step), "D", "G", kind).judge()
 
 
 def generator_step(generator_step: Answer) -> None:
     """Of G, with a discriminator that must be left alone."""
-    Trial(generator_step, plain_version(gan.generator_step), trained="G", other="D", data=(noise(),)).judge()
-
-
-class Game:
-    """A game that notes what it was given, and gives the loss of a game of minigan's."""
-
-    def __init__(self) -> None:
-        self.given: list[Any] = []
-
-    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
-        """D's loss."""
-        self.given = [real, fake]
-        return losses.non_saturating.discriminator(real, fake)
-
-    def generator(self, fake: Tensor) -> Tensor:
-        """G's loss."""
-        self.given = [fake]
-        return losses.non_saturating.generator(fake)
-
-
-def players() -> dict[str, Module]:
-    """Two small networks. Batch norm in both gives a careless step away."""
-    rng = np.random.default_rng(0)
-    return {
-        "G": Sequential(Linear(3, 8, rng=rng), BatchNorm1d(8), ReLU(), Linear(8, 2, rng=rng)),
-        "D": Sequential(Linear(2, 8, rng=rng), BatchNorm1d(8), LeakyReLU(0.2), Linear(8, 1, rng=rng)),
-    }
+    for kind in KINDS:
+        Trial(generator_step, plain_version(gan.generator_step), "G", "D", kind).judge()
 
 
 @dataclass
 class Outcome:
-    """What a step left behind."""
+    """What a step found, and what it left behind."""
 
+    number: int  # of the step, from 0 on
+    before: dict[str, Module]
     players: dict[str, Module]
-    game: Game
+    data: list[Tensor]  # the reals and the noise, or the noise, as the step left them
+    given: list[Any]  # what the game was given
+    made: np.ndarray  # how many steps the optimizer has made with each parameter
     figures: Any
 
     def moved(self, name: str) -> list[np.ndarray]:
         """How far each parameter of a player has moved."""
-        pairs = zip(self.players[name].parameters(), players()[name].parameters(), strict=True)
+        pairs = zip(self.players[name].parameters(), self.before[name].parameters(), strict=True)
         return [now.numpy() - before.numpy() for now, before in pairs]
 
 
 @dataclass
 class Trial:
-    """A student's step and minigan's, from the same start. `data` are the last arguments: (real, noise) or (noise,)."""
+    """A student's step and minigan's, from the same start."""
 
     answer: Answer
     right_step: Callable[..., Any]
     trained: str  # the player that the step trains: "G" or "D"
     other: str  # the one that it must leave alone
-    data: tuple[Tensor, ...]
+    kind: Kind
 
     def judge(self) -> None:
         """Raise Wrong, with what is usually the reason, unless both steps do the same."""
-        right, mine = self.run(self.right_step), self.run(self.answer)
-        if not mine.game.given:
-            raise self.wrong(f"never asked for the loss: call {self.asks_for}")
-        self.check_other(mine.players[self.other])
-        self.check_flags(mine.players)
-        self.check_logits(mine.game.given, right.game.given)
-        self.check_moves(mine, right)
-        self.check_figures(mine.figures, right.figures)
+        for right, mine in zip(self.run(self.right_step), self.run(self.answer), strict=True):
+            if not mine.given:
+                raise self.wrong(f"never asked for the loss: call {self.asks_for}")
+            self.check_other(mine)
+            self.check_flags(mine)
+            self.check_logits(mine, right.given)
+            self.check_uses(mine, right)
+            self.check_moves(mine, right)
+            self.check_figures(mine.figures, right.figures)
+            self.check_data(mine)
 
-    def run(self, step: Callable[..., Any]) -> Outcome:
-        """One step, with gradients of 1 that an earlier step seems to have left."""
-        both, game = players(), Game()
-        for parameter in both[self.trained].parameters():
+    def run(self, step: Callable[..., Any], deaf: int | None = None) -> Iterator[Outcome]:
+        """Some steps in a row, each when it is asked for. Before the first, all gradients are 1, left from before."""
+        both = self.kind.make()
+        for parameter in [p for player in both.values() for p in player.parameters()]:
             parameter.grad = Tensor(np.ones(parameter.shape, np.float32))
         optimizer = SGD(both[self.trained].parameters(), LR)
-        figures = step(both["G"], both["D"], optimizer, game, *copy.deepcopy(self.data))
-        return Outcome(both, game, figures)
+        for number in range(STEPS):
+            before, game, data = copy.deepcopy(both), Notes(self.kind.game, deaf), self.data(number)
+            figures = step(both["G"], both["D"], optimizer, game, *data)
+            made = optimizer.steps - number  # in this step
+            yield Outcome(number, before, copy.deepcopy(both), data, game.given, made, figures)
+
+    def data(self, step: int) -> list[Tensor]:
+        """The last arguments of a step: (real, noise) or (noise,)."""
+        return [self.kind.real(step), self.kind.noise(step)] if self.trained == "D" else [self.kind.noise(step)]
 
     @property
     def asks_for(self) -> str:
@@ -116,51 +97,52 @@ class Trial:
         return "game.discriminator(real_logits, fake_logits)" if self.trained == "D" else "game.generator(fake_logits)"
 
     def wrong(self, sentence: str) -> Exception:
-        """The error, whose sentence begins with the step's name."""
-        return self.answer.wrong(f"{self.answer.name} {sentence}")
+        """The error, whose sentence begins with the step's name and ends with what it was tried on."""
+        return self.answer.wrong(f"{self.answer.name} {sentence} ({self.kind.name})")
 
-    def check_other(self, other: Module) -> None:
+    def check_other(self, mine: Outcome) -> None:
         """The player that is not trained must be as it was, and have got no gradients."""
-        name, before = self.other, players()[self.other].state_dict()
-        changed = [key for key, array in other.state_dict().items() if not np.array_equal(array, before[key])]
+        name, before, other = self.other, mine.before[self.other], mine.players[self.other]
+        old = before.state_dict()
+        changed = [key for key, array in other.state_dict().items() if not np.array_equal(array, old[key])]
         if running := [key for key in changed if "running" in key]:
             how = f"call it inside `with {name}.frozen():`"
             raise self.wrong(f"changed {name}'s running statistics ({running[0]}): {how}")
         if changed:
             raise self.wrong(f"changed {name} ({changed[0]}): only the player that is trained may move")
-        if any(parameter.grad is not None for parameter in other.parameters()):
+        pairs = zip(other.parameters(), before.parameters(), strict=True)
+        if any(now.grad is not None and not np.array_equal(now.grad, then.grad) for now, then in pairs):
             why = "score fake.detach() instead of fake" if name == "G" else "score inside `with D.frozen():`"
             raise self.wrong(f"sent gradients into {name}: {why}")
 
-    def check_flags(self, both: dict[str, Module]) -> None:
+    def check_flags(self, mine: Outcome) -> None:
         """Both players must be as ready for the next step as they were for this one."""
-        for name, player in both.items():
-            frozen = any(module.is_frozen for module in player.modules())
-            if frozen or not all(parameter.requires_grad for parameter in player.parameters()):
-                how = f"use `with {name}.frozen():`, which undoes it at its end"
-                raise self.wrong(f"left {name} frozen: {how}")
+        for name, player in mine.players.items():
+            how = f"use `with {name}.frozen():`, which undoes it at its end"
+            if any(module.is_frozen for module in player.modules()):
+                raise self.wrong(f"left {name} frozen, its flag is_frozen is on: {how}")
+            if not all(parameter.requires_grad for parameter in player.parameters()):
+                raise self.wrong(f"left {name} frozen, its parameters' requires_grad is off: {how}")
             if not all(module.training for module in player.modules()):
                 raise self.wrong(f"left {name} in evaluation: a training step needs no eval()")
 
-    def check_logits(self, given: list[Any], right: list[Tensor]) -> None:
+    def check_logits(self, mine: Outcome, right: list[Tensor]) -> None:
         """Whether the game was given the logits that it should have been."""
+        given = mine.given
         if len(given) != len(right):
             raise self.wrong(f"must ask for its own loss: call {self.asks_for}")
         if not all(isinstance(logits, Tensor) for logits in given):
             raise self.wrong("must give the game Tensors of logits")
         if _same(given, right):
             return
-        if _same(given[::-1], right):
-            raise self.wrong("swaps the labels: game.discriminator(real_logits, fake_logits) takes the reals first")
-        if self.trained == "D" and _same(given, _in_one_batch()):
-            raise self.wrong(
-                "scores reals and fakes in one batch, where batch norm mixes their statistics: score them apart"
-            )
         if given[-1].shape != right[-1].shape:
             raise self.wrong(
                 f"gave the game logits of fakes of shape {given[-1].shape}, but they should have {right[-1].shape}: "
                 "one fake for each row of the noise"
             )
+        for sentence, guess in self.guesses_of_logits(mine, right):
+            if _same(given, guess):
+                raise self.wrong(sentence)
         if len(given) == 2 and not _same(given[:1], right[:1]):
             raise self.wrong("gave the game logits of the reals that are not D(real), in training mode")
         fake = "D(fake.detach())" if self.trained == "D" else "D(fake)"
@@ -169,30 +151,85 @@ class Trial:
             "training mode"
         )
 
+    def guesses_of_logits(self, mine: Outcome, right: list[Tensor]) -> Iterator[tuple[str, list[Tensor]]]:
+        """What the logits would be with each of the usual mistakes."""
+        for name in ("G", "D"):
+            players = copy.deepcopy(mine.before)
+            players[name].eval()
+            sentence = f"used {name} in evaluation (eval()), but a step needs all players in training mode"
+            yield sentence, self.scores(players, mine.number)
+        if self.trained == "D":
+            yield "swaps the labels: game.discriminator(real_logits, fake_logits) takes the reals first", right[::-1]
+            real, fake = self.data(mine.number)[0], mine.before["G"](self.data(mine.number)[1])
+            mixed = "scores reals and fakes in one batch, where batch norm mixes their statistics: score them apart"
+            for batch, first in (([real, fake], 0), ([fake, real], len(real))):
+                logits = mine.before["D"](concatenate(batch))
+                yield mixed, [logits[first : first + len(real)], logits[len(real) - first : 2 * len(real) - first]]
+
+    def scores(self, players: dict[str, Module], step: int) -> list[Tensor]:
+        """D's logits of what it should score in a step."""
+        *real, noise = self.data(step)
+        return [players["D"](x) for x in (*real, players["G"](noise))]
+
+    def check_uses(self, mine: Outcome, right: Outcome) -> None:
+        """Each use of the player that is trained moves its running statistics, though it be for a figure only."""
+        name = self.trained
+        used, wanted = (o.players[name].used - o.before[name].used for o in (mine, right))
+        if used > wanted:
+            once = "score the reals once and the fakes once" if name == "D" else "make the fakes once"
+            why = f"{once}, since each use moves its running statistics"
+            raise self.wrong(f"used {name} {used} times: {why}")
+        statistics = _running(mine.players[name])
+        if not any(_same(statistics, _running(player)) for player in (right.players[name], self.used_otherwise(mine))):
+            raise self.wrong(
+                f"did not let {name}'s running statistics follow: {name} is trained, so use it as it is, not frozen"
+            )
+
+    def used_otherwise(self, mine: Outcome) -> Module:
+        """The player that is trained, had the fakes been scored before the reals, which is as good."""
+        players = copy.deepcopy(mine.before)
+        *real, noise = self.data(mine.number)
+        fake = players["G"](noise)
+        for x in (fake, *real):
+            players["D"](x)
+        return players[self.trained]
+
     def check_moves(self, mine: Outcome, right: Outcome) -> None:
         """The player that is trained must have moved as it should, once."""
-        found, wanted = mine.moved(self.trained), right.moved(self.trained)
+        name, found, wanted = self.trained, mine.moved(self.trained), right.moved(self.trained)
         if all((move == 0).all() for move in found):
-            if all(parameter.grad is None for parameter in mine.players[self.trained].parameters()):
+            if all(parameter.grad is None for parameter in mine.players[name].parameters()):
                 why = "it had no gradients: zero_grad, then backward, then step; or is the way to it cut off or frozen?"
             else:
                 why = "backward, then optimizer.step()"
-            raise self.wrong(f"did not change {self.trained}: {why}")
-        guesses = {
-            "added its gradients to those of an earlier step: call optimizer.zero_grad() before backward": [
-                move - LR for move in wanted
-            ],
-            "stepped with the gradients of an earlier step: zero_grad, then backward, then step": [
-                np.full_like(move, -LR) for move in wanted
-            ],
-            "walks uphill: the loss has the wrong sign": [-move for move in wanted],
-            "moved twice: backward once, then optimizer.step() once": [2 * move for move in wanted],
-        }
-        for sentence, guess in guesses.items():
+            raise self.wrong(f"did not change {name}: {why}")
+        if not mine.made.any():
+            raise self.wrong(f"changed {name} without optimizer.step(), which knows how: not every optimizer is SGD")
+        if mine.made.max() > 1:
+            raise self.wrong("moved twice: backward once, then optimizer.step() once")
+        for sentence, guess in self.guesses_of_moves(mine.number, wanted):
             if _same(found, guess, atol=1e-5):
                 raise self.wrong(sentence)
         if not _same(found, wanted, rtol=1e-3):
-            raise self.wrong(f"moved {self.trained} otherwise than the four stages of the text do: go through them")
+            raise self.wrong(f"moved {name} otherwise than the four stages of the text do: go through them")
+
+    def guesses_of_moves(self, step: int, wanted: list[np.ndarray]) -> Iterator[tuple[str, list[np.ndarray]]]:
+        """How the player would have moved with each of the usual mistakes; in the first step, gradients were all 1."""
+        if step == 0:
+            sentence = "added its gradients to those of an earlier step: call optimizer.zero_grad() before backward"
+            yield sentence, [move - LR for move in wanted]
+            sentence = "stepped with the gradients of an earlier step: zero_grad, then backward, then step"
+            yield sentence, [np.full_like(move, -LR) for move in wanted]
+        yield "walks uphill: the loss has the wrong sign", [-move for move in wanted]
+        yield "walks back twice: call backward() once", [2 * move for move in wanted]
+        yield (
+            "moves half as far as it should: is the loss or the rate multiplied by a number?",
+            [move / 2 for move in wanted],
+        )
+        if self.trained == "D" and step == 0:
+            for deaf, name in enumerate(("reals", "fakes")):
+                one_eared = next(self.run(self.right_step, deaf)).moved("D")
+                yield f"learns nothing from the {name}: do not detach their logits, nor freeze D for them", one_eared
 
     def check_figures(self, figures: Any, right: dict[str, Tensor]) -> None:
         """A dict of detached numbers."""
@@ -208,13 +245,17 @@ class Trial:
                     f"{what} is still tied to the graph, which keeps the whole step in memory: return it detached"
                 )
 
+    def check_data(self, mine: Outcome) -> None:
+        """Others still need the samples and the noise."""
+        names = ("real", "noise") if self.trained == "D" else ("noise",)
+        for name, now, before in zip(names, mine.data, self.data(mine.number), strict=True):
+            if not np.array_equal(now.numpy(), before.numpy()):
+                raise self.wrong(f"changes {name}, which it must leave alone: compute with new tensors")
 
-def _in_one_batch() -> list[Tensor]:
-    """The logits of reals and fakes, had they been scored together."""
-    both = players()
-    samples = real()
-    logits = both["D"](concatenate([samples, both["G"](noise())]))
-    return [logits[: len(samples)], logits[len(samples) :]]
+
+def _running(player: Module) -> list[np.ndarray]:
+    """The running statistics of a player."""
+    return [array for name, array in player.state_dict().items() if "running" in name]
 
 
 def _same(found: list[Any], right: list[Any], rtol: float = 1e-5, atol: float = 1e-6) -> bool:

@@ -8,8 +8,8 @@ Start     At x = -40, D is so small that computing 1 - D gives exactly 1, and at
           0. From logits no number is lost: show that -ln D = softplus(-x) and -ln(1 - D) = softplus(x). In
           softplus itself, e^1000 overflows, so take the larger part out:  ln(1 + e^x) = max(x, 0) + ln(1 +
           e^-|x|).
-Shapes    softplus: x and the result have the same shape.  bce_with_logits: logits (N, 1) -> one number, of
-          shape ().
+Shapes    softplus: x and the result have the same shape.  bce_with_logits: logits (N, 1), or of any other
+          shape, such as one logit for each patch of an image -> one number, the mean of all, of shape ().
 Example   softplus(0) = ln 2 = 0.6931; softplus(100) = 100; softplus(-100) = 3.7e-44, not 0. A logit of -100
           with target 1 has the loss 100.
 Use       In softplus, write the value on the array x.data, with np.maximum, np.log1p, np.exp and np.abs;

@@ -8,8 +8,9 @@ Start     The running means are
           Dividing makes means of them, with which theta moves:
               m_hat = m / (1 - b1^t)        v_hat = v / (1 - b2^t)
               theta = theta - lr m_hat / (sqrt(v_hat) + eps).
-Shapes    theta, g, m, v: NumPy arrays of the same shape. Change theta, m and v in place (`m *= b1`, `theta -=
-          ...` or `m[...] = ...`, but not `m = ...`, which only gives the name m to a new array); nothing is
+Shapes    theta, g, m, v: NumPy arrays of the same shape, which may be that of a bias, a matrix, or kernels.
+          Every parameter has an m, v and t of its own. Change theta, m and v in place (`m *= b1`, `theta -= ...`
+          or `m[...] = ...`, but not `m = ...`, which only gives the name m to a new array); nothing is
           returned. Leave g alone.
 Example   At the first step, with eps small, theta moves by lr against the sign of g.
 Use       self is the optimizer: self.lr, self.betas (the pair b1, b2) and self.eps. t is the number of steps

@@ -10,7 +10,8 @@ Start     mu = mean of x and var = mean of (x - mu)^2: over the batch and, for i
           jump about with every batch.
 Shapes    x (N, C) or (N, C, H, W), weight and bias (C,). `axes` are those of the mean; with keepdims=True the
           mean has shape (1, C) or (1, C, 1, 1) and so fits x. Returns y, a Tensor of x's shape, and the
-          arrays mu and var of shape (C,).
+          arrays mu and var of shape (C,), of x's dtype. update_running: two of the same shape, mostly (C,); an
+          average of a network's weights follows them in the same way.
 Example   x = [[1], [3]] with weight 1 and bias 0 gives nearly [[-1], [1]], mu [2], var [1]. running = 0,
           batch = 10, momentum = 0.1 give running = 1.
 Use       mean(x, axes, keepdims=True), sqrt and reshape(weight, per_channel), on tensors: then the derivative

@@ -7,8 +7,8 @@ What      The generator wants its fakes to be believed. Of the logits x of fakes
 Start     ln(1 - D) = -softplus(x) and -ln D = softplus(-x), and softplus' = sigmoid. Look at both slopes
           where D is sure that it sees fakes (x = -10, D = 0): which one still tells the generator where to
           go?
-Shapes    fake (N, 1), N logits -> one number, of shape (). g is the gradient of that number, of shape () too;
-          the gradient of `fake` is (N, 1).
+Shapes    fake (N, 1), N logits, or N logits in any other shape -> one number, of shape (). g is the gradient of
+          that number, of shape () too; the gradient of `fake` has the shape of `fake`.
 Example   At x = 0, D is 1/2; for N = 1 the values are -ln 2 and ln 2, and both slopes are -1/2.
 Use       np.logaddexp(0, x.data) is softplus on an array, exact for any x. In the derivatives, sigmoid(fake)
           on tensors; fake.size is N.

@@ -9,7 +9,8 @@ Start     The slope at x_n is the gradient of the n-th score. The scores do not 
           all its numbers: the root of the sum of squares over all axes but the first. (Over the batch axis it
           is the most repeated bug of all.) The penalty is itself differentiated with respect to the critic's
           weights, so the slope must be recorded.
-Shapes    real, fake (N, ...), slope like them, norm (N,), penalty (). Critic scores (N, 1).
+Shapes    real, fake (N, ...), slope like them, norm (N,), penalty (). Critic scores (N, 1); the loss takes
+          scores of any shape, and is the mean over all.
 Example   A critic that sums 4 numbers has the slope (1, 1, 1, 1), of norm 2, everywhere: the penalty is 1.
 Use       grad(scores.sum(), between, create_graph=True) gives a tuple with one recorded slope. reshape(slope,
           (n, -1)) makes a row of each sample; sqrt(x + 1e-12), since the root has no slope at exactly 0;
