@@ -114,7 +114,8 @@ def _check(topological_order: Answer, outputs: list[Tensor], wanted: list[Tensor
     if len(set(order)) < len(order):
         raise wrong("lists a tensor more than once")
     if missing := set(wanted) - set(order):
-        raise wrong(f"misses {len(missing)} of {len(wanted)} tensors")
+        in_a_list = "does it look for tensors in a list? There, `in` compares their numbers: use a set"
+        raise wrong(f"misses {len(missing)} of {len(wanted)} tensors; {in_a_list}")
     if len(order) > len(wanted):
         raise wrong("lists tensors that are not of this graph")
     place = {tensor: i for i, tensor in enumerate(order)}

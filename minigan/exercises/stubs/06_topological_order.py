@@ -10,7 +10,8 @@ Shapes    outputs: a list of Tensors.  `tensor.parents` is a tuple of pairs (par
 Example   For a, b, c above, [c] gives [a, b, c].
 Use       A depth-first search: a tensor may go into the list once all its parents are in it. Written with
           recursion it is four lines, but a graph of 10,000 operations is deeper than Python can recurse. So
-          keep a stack of your own, and put on it pairs (tensor, parents_are_done).
+          keep a stack of your own, and put on it pairs (tensor, parents_are_done). `tensor in seen` looks for
+          this very tensor in a set; in a list, it would compare numbers.
 
 Check it with `minigan exercise check topological_order`; stuck? `minigan exercise hint topological_order`.
 """
