@@ -7,7 +7,8 @@ import numpy as np
 
 from minigan.checks import check_integer
 from minigan.data.idx import load_mnist
-from minigan.data.images import SUFFIXES, class_folders, load_with_labels
+from minigan.data.images import class_folders, load_with_labels
+from minigan.data.pictures import SUFFIXES
 from minigan.data.toy import TOYS, from_picture
 
 NAMES = ("mnist", *TOYS)
@@ -19,7 +20,7 @@ def load(name_or_path: str | Path, size: int | None = None, seed: int = 0) -> di
     name_or_path: one of
       - "mnist": `images` float32 `(60000, 1, 28, 28)` in [-1, 1], and `labels` int64 `(60000,)`;
       - a toy, "ring", "grid", "swiss_roll" or "moons": `points` float32 `(50000, 2)`, drawn with `seed`;
-      - the path of one PNG or JPEG file, a drawn shape: `points` too, from its dark pixels;
+      - the path of one picture, such as a PNG file, a drawn shape: `points` too, from its dark pixels;
       - any other path: `images` float32 `(N, C, H, W)` and, where there are any, `labels` int64 `(N,)`; see
         load_images. A string that is a name is never a path: a folder called ring is "./ring".
     size: make the images size x size pixels ("mnist": 28, 16 or 8); points have none.
