@@ -19,6 +19,7 @@ from PIL import Image
 from minigan import data
 from minigan.data import DataLoader, class_names, from_picture, load, load_images, load_mnist, mixture_1d, read_idx
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*left out:UserWarning")  # what is not taken: see test_pictures.py
 DATASETS = Path(__file__).resolve().parents[1] / "datasets"
 RNG = np.random.default_rng(0)
 CODES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
@@ -743,6 +744,43 @@ def test_bad_labels_in_an_npz_file(tmp_path, labels, words, read):
     path = npz(tmp_path / "a.npz", images=pixels(3, 4, 4), labels=labels)
     with pytest.raises(ValueError, match=says(str(path), words)):
         read(path)
+
+
+@pytest.mark.parametrize("labels, words", BAD_NPZ_LABELS.values(), ids=BAD_NPZ_LABELS)
+def test_bad_labels_in_a_loader(labels, words):
+    """Arrays that a program made: here they are looked at, once, before any training."""
+    words = "equally long" if "3 images and" in words else "one axis" if labels.ndim == 0 else words
+    with pytest.raises(ValueError, match=says(words)):
+        DataLoader({"images": pixels(3, 1, 4, 4), "labels": labels}, batch_size=2)
+
+
+CURES = {
+    "one axis more": (np.array([[2], [0]]), "labels[:, 0]", lambda labels: labels[:, 0]),
+    "one-hot": (np.eye(3)[[2, 0]], "labels.argmax(axis=1)", lambda labels: labels.argmax(axis=1)),
+    "float": (np.array([2.0, 0.0]), "labels.astype(int)", lambda labels: labels.astype(int)),
+    "bool": (np.array([True, False]), "labels.astype(int)", lambda labels: labels.astype(int)),
+    "names": (
+        np.array(["dog", "cat"]),
+        "np.unique(labels, return_inverse=True)[1]",
+        lambda labels: np.unique(labels, return_inverse=True)[1],
+    ),
+    "from -1 on": (np.array([-1, 1]), "number the classes 0, 1, 2, ...", lambda labels: labels + 1),
+}
+
+
+@pytest.mark.parametrize("labels, words, cure", CURES.values(), ids=CURES)
+def test_what_is_said_to_do_about_labels_works(tmp_path, labels, words, cure):
+    with pytest.raises(ValueError, match=says(words)):
+        load(npz(tmp_path / "a.npz", images=pixels(2, 4, 4), labels=labels))
+    loaded = load(npz(tmp_path / "a.npz", images=pixels(2, 4, 4), labels=cure(labels)))
+    assert loaded["labels"].dtype == np.int64 and loaded["labels"].min() >= 0
+    DataLoader(loaded, batch_size=2)
+
+
+def test_other_arrays_of_a_loader_may_hold_anything():
+    """Only what is called `labels` is classes; a regression's targets are not."""
+    loader = DataLoader({"images": pixels(3, 1, 4, 4), "angles": np.array([0.5, -1.0, np.nan])}, batch_size=3)
+    assert len(list(loader)) == 1
 
 
 @pytest.mark.parametrize("content, words", BAD_IDX.values(), ids=BAD_IDX)

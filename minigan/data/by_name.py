@@ -1,5 +1,6 @@
 """Any data set by its name or its path, as a dict of named arrays: what `minigan train --data` takes."""
 
+import os
 from functools import partial
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def load(name_or_path: str | Path, size: int | None = None, seed: int = 0) -> di
     path = Path(name_or_path)
     if name_or_path in TOYS:
         draw = TOYS[name_or_path]
-    elif not path.exists():
+    elif not os.path.lexists(path):  # a link that leads nowhere gets another sentence later
         names = ", ".join(NAMES)
         raise ValueError(f"there is no dataset {str(path)!r}: give one of {names}, or the path of your own images")
     elif path.suffix.lower() in SUFFIXES and not path.is_dir():

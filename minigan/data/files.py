@@ -51,7 +51,7 @@ def check_memory(path: str | Path, needed: int, what: str) -> None:
     if free is not None and needed > free:
         raise ValueError(
             f"{path}: {what} would take {_amount(needed)} of memory, and {_amount(max(free, 0))} are free: "
-            "give a smaller size, or fewer of them"
+            "give a smaller --size, or fewer of them"
         )
 
 

@@ -1,6 +1,7 @@
 """Your own images and their labels, from a folder of pictures, an .npz file or an IDX file."""
 
 import math
+import os
 import warnings
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from minigan.data.npz import read_npz
 from minigan.data.pictures import READABLE, contents, open_picture, read_header
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # the brightness of red, green and blue (ITU-R BT.601)
-BLOCK = 1 << 22  # numbers that are converted at once
+BLOCK = 1 << 20  # numbers that are converted at once
 
 
 def load_images(path: str | Path, size: int | None = None, channels: int | None = None) -> np.ndarray:
@@ -81,7 +82,7 @@ def _read(path: Path, size: int | None, channels: int | None) -> tuple[np.ndarra
         if images is None:
             return _read_folder(path, size, channels)
         path = images
-    if not path.exists():
+    if not os.path.lexists(path):  # a link that leads nowhere gets another sentence below
         raise FileNotFoundError(f"{path}: there is no such file or folder")
     if path.suffix.lower() == ".npz":
         pixels, labels = read_npz(path)
