@@ -1,6 +1,8 @@
 """Pictures from files: the right pixels of every kind, and a folder's other files read or named."""
 
+import os
 import struct
+import sys
 import tracemalloc
 import warnings
 import zlib
@@ -11,6 +13,7 @@ import pytest
 from PIL import Image
 from test_data import pixels, save, says, write
 
+from minigan.cli import main
 from minigan.data import class_names, from_picture, load, load_images
 from minigan.data.files import printable
 from minigan.data.pictures import SUFFIXES, open_picture
@@ -306,3 +309,47 @@ def test_a_large_drawing_is_drawn_from_blocks_of_pixels(tmp_path):
     points = from_picture(tmp_path / "a.png", 1000, np.random.default_rng(0))
     np.testing.assert_allclose([points.min(0), points.max(0)], [[-1, 0], [0, 0.5]], atol=0.02)
     assert np.array_equal(np.asarray(open_picture(tmp_path / "a.png")), np.asarray(drawing))
+
+
+# ---- the command line
+
+
+def trained(capsys, *arguments):
+    """The exit code of `minigan train` with a small GAN, and what it says on stderr but for its progress bar."""
+    code = main(["train", *map(str, arguments), "--epochs", "1", "--batch-size", "4"])
+    errors = capsys.readouterr().err.replace("\r", "\n").splitlines()
+    return code, [line for line in errors if line.strip() and "samples/s" not in line]
+
+
+def test_the_command_says_what_is_left_out_in_one_sentence(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for number in range(3):
+        save(folder_of(tmp_path / "p", "b.heic", "c.txt", "d.mp4") / f"{number}.png", pixels(8, 8))
+    said = f"minigan: {tmp_path / 'p'}: 3 files left out: b.heic, c.txt, d.mp4"
+    assert trained(capsys, "gan", "--data", "p", "--size", 8) == (0, [said])
+    code = main(["train", "--resume", str(Path("runs", "p-gan")), "--epochs", "2"])
+    assert code == 0 and said in capsys.readouterr().err.splitlines()
+    for path in (tmp_path / "p").glob("*.[hmt]*"):
+        path.unlink()
+    assert trained(capsys, "gan", "--data", "p", "--size", 8) == (0, [])
+
+
+def test_the_command_takes_grey_among_colour(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for number in range(4):
+        save(folder_of(tmp_path / "p") / f"{number}.png", pixels(8, 8, 3))
+    assert trained(capsys, "gan", "--data", "p", "--size", 8) == (0, [])
+    save(tmp_path / "p" / "large.png", pixels(9, 9))
+    code, said = trained(capsys, "gan", "--data", "p")
+    assert code == 2 and said[0].endswith("give a size for all, such as --size 64 or size=64")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are always text")
+def test_names_of_classes_can_be_printed_whatever_their_bytes(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in (b"cats\xff", b"dogs\nand more"):
+        folder = Path(os.fsdecode(bytes(tmp_path / "p") + b"/" + name))
+        for number in range(4):
+            save(folder_of(folder) / f"{number}.png", pixels(8, 8))
+    assert main(["train", "--data", "p", "--size", "8", "--epochs", "1", "--batch-size", "4", "--width", "4"]) == 0
+    assert "classes: 0 cats\\udcff, 1 dogs\\nand more\n" in capsys.readouterr().out

@@ -23,7 +23,7 @@ def animation(frames: list[Image.Image], seconds: float = 8.0, last: float = 2.0
     if not frames:
         raise ValueError("there are no frames to play: an animation needs at least one")
     check_pictures(frames)
-    check_number("seconds", seconds / len(frames), LONGEST)
+    check_number("seconds", seconds, LONGEST * len(frames))
     check_number("last", last, LONGEST)
     buffer = io.BytesIO()
     durations = [round(1000 * seconds / len(frames))] * (len(frames) - 1) + [round(1000 * last)]
