@@ -106,7 +106,7 @@ def _read_folder(folder: Path, size: int | None, channels: int | None) -> tuple[
         )
     headers = [read_header(path) for path in paths]
     channels = channels or (1 if all(header.is_grey for header in headers) else 3)
-    pixels = len(paths) * size * size if size else sum(header.pixels for header in headers)
+    pixels = len(paths) * (size * size if size else headers[0].pixels)
     check_memory(folder, 4 * channels * pixels, f"its {len(paths):,} pictures")
     left_out = [path for group in groups for path in group.others + group.folders]
     left_out += contents(folder).others if classes else []

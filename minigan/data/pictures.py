@@ -1,5 +1,6 @@
 """One picture from its file, whatever its format; and what a folder holds beside pictures."""
 
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 SUFFIXES += (".pbm", ".pgm", ".ppm", ".pnm")
 READABLE = "PNG, JPEG, WebP, BMP, TIFF, GIF or PNM"
+LARGE = 2**24  # pixels; smaller pictures are read whatever they are: at worst, they take half a gigabyte for a moment
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # or it would print a line beside our sentence
 SYSTEM_FILES = ("thumbs.db", "desktop.ini", "__macosx")  # what Windows and macOS leave, beside hidden files
 
 
@@ -84,9 +87,10 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
         warnings.simplefilter("ignore")  # of damaged EXIF data and the like: Pillow reads the picture all the same
         with _one_sentence(path):
             image = Image.open(file, formats=FORMATS)
-        pixels = image.width * image.height
-        check_promise(path, 4 * pixels, size)
-        check_memory(path, 12 * pixels, "a picture")  # three copies of it, when it is laid on white
+        if (pixels := image.width * image.height) > LARGE:
+            bits = 1 if image.mode == "1" else 8 * len(image.getbands())
+            check_promise(path, pixels * bits // 8, size, harmless=0)
+            check_memory(path, 12 * pixels, "this picture")  # three copies of it, when it is laid on white
         with _one_sentence(path):
             yield image
 
