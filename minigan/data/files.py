@@ -41,7 +41,7 @@ def check_promise(path: str | Path, promised: int, packed: int, harmless: int = 
     if promised > max(harmless, DENSEST * packed):
         raise ValueError(
             f"{path}: promises {_amount(promised)} in a file of {_amount(packed)}, which no real data do: "
-            "is it damaged? Make it smaller, or take it away"
+            "is it blank, or damaged? Make it smaller, or take it away"
         )
 
 

@@ -42,7 +42,7 @@ def to_uint8(images: np.ndarray) -> np.ndarray:
         )
     if not np.isfinite(images).all():
         raise ValueError(
-            "images with nan or inf in them cannot be drawn: if a GAN made them, its training has diverged"
+            "images with nan or inf in them cannot be drawn: if a GAN made them, try a lower learning rate"
         )
     if images.size and images.min() >= 0 and images.max() > 2:
         raise ValueError(
@@ -116,7 +116,7 @@ def _finite_points(points: np.ndarray) -> np.ndarray:
     if points.ndim != 2 or points.shape[1] != 2 or not len(points):
         raise ValueError(f"points must be (n, 2), with n at least 1, not {points.shape}")
     if points.dtype.kind not in "fiu" or not np.isfinite(points).all():
-        raise ValueError("points must be finite numbers to be drawn: if a GAN made these, its training has diverged")
+        raise ValueError("points must be finite numbers to be drawn: if a GAN made these, try a lower learning rate")
     return points
 
 
