@@ -437,6 +437,15 @@ def test_npz_floats_in_both_ranges(tmp_path, dtype):
     np.testing.assert_allclose(load_images(npz(path, 2 * unit - 1))[0, 0], 2 * unit[0] - 1, atol=1e-3)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.float64])
+@pytest.mark.parametrize("shape", [(3, 6, 5), (3, 1, 6, 5), (3, 6, 5, 3)])
+def test_npz_whose_first_axis_is_the_quickest(tmp_path, dtype, shape):
+    array = (pixels(*shape) if dtype is np.uint8 else pixels(*shape) / 255).astype(dtype)
+    plain = load_images(npz(tmp_path / "a.npz", array))
+    turned = load_images(npz(tmp_path / "b.npz", np.asfortranarray(array)))
+    np.testing.assert_array_equal(turned, plain)
+
+
 def test_npz_named_images_among_several(tmp_path):
     path = npz(tmp_path / "a.npz", images=pixels(2, 4, 4), labels=np.arange(2))
     assert load_images(path).shape == (2, 1, 4, 4)

@@ -315,7 +315,11 @@ def test_a_large_drawing_is_drawn_from_blocks_of_pixels(tmp_path):
     drawing = Image.new("L", (5600, 2800), 255)
     drawing.paste(0, (0, 0, 2800, 1400))
     drawing.save(tmp_path / "a.png")
+    tracemalloc.start()
     points = from_picture(tmp_path / "a.png", 1000, np.random.default_rng(0))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 150e6  # a probability for each of its pixels would take 125 MB, and three times that on the way
     np.testing.assert_allclose([points.min(0), points.max(0)], [[-1, 0], [0, 0.5]], atol=0.02)
     assert np.array_equal(np.asarray(open_picture(tmp_path / "a.png")), np.asarray(drawing))
 

@@ -359,7 +359,7 @@ def test_what_is_no_picture_of_8_bits_is_refused(call, bad):
 
 def test_frames_of_unlike_sizes_lie_on_white():
     small, wide = Image.new("RGB", (10, 10), (255, 0, 0)), Image.new("L", (20, 8), 0)
-    for frames in ([small, wide], [wide, small]):
+    for frames in ([small, wide], [wide, small], [wide, small.convert("L")]):
         gif = Image.open(io.BytesIO(plots.animation(frames)))
         assert gif.size == (20, 10) and gif.n_frames == 2
         for k, frame in enumerate(frames):
@@ -373,6 +373,13 @@ def test_frames_of_unlike_sizes_lie_on_white():
 def test_times_that_a_gif_cannot_tell(seconds, last):
     with pytest.raises(ValueError, match=r"seconds|last"):
         plots.animation([Image.new("L", (4, 4))] * 2, seconds, last)
+
+
+def test_slow_animations():
+    gif = Image.open(
+        io.BytesIO(plots.animation([Image.new("L", (4, 4), k) for k in (0, 99, 9)], seconds=1500, last=600))
+    )
+    assert gif.n_frames == 3 and gif.info["duration"] == 500_000
 
 
 def test_an_animation_of_nothing():
