@@ -21,6 +21,7 @@ from minigan import backend, lessons, plots
 from minigan.bench import compare
 from minigan.checkpoint import write_file
 from minigan.data import NAMES, TOYS, class_names, load
+from minigan.data.files import printable
 from minigan.errors import DivergedError
 from minigan.exercises import commands, in_place
 from minigan.fast import threads
@@ -190,7 +191,7 @@ def _train_run(given: dict[str, Any]) -> int:
     run, arrays = _resumed(given) if "resume" in given else _new(given)
     print(run.tables(arrays))
     if names := class_names(run.config.data) if "labels" in arrays else []:
-        print("classes: " + ", ".join(f"{number} {name}" for number, name in enumerate(names)))
+        print("classes: " + ", ".join(f"{number} {printable(name)}" for number, name in enumerate(names)))
     shapes = " and ".join(f"{name} {array.shape[1:] or ''}".strip() for name, array in arrays.items())
     print(f"{run.config.count:,} samples, {shapes}; the results go to {run.folder}")
     try:
@@ -221,7 +222,7 @@ def _resumed(given: dict[str, Any]) -> tuple[Run, Arrays]:
         raise ValueError(f"{folder} was trained on {run.config.data}, and {data} are other data: leave --data out")
     if moved:
         run.config.data = _as_kept(data)
-    arrays = arrays_for(run.config.gan, load(run.config.data, run.config.size, run.config.seed))
+    arrays = arrays_for(run.config.gan, _load(run.config.data, run.config.size, run.config.seed))
     run.check_data(arrays)
     if moved:
         run.write_config()
@@ -233,10 +234,20 @@ def _resumed(given: dict[str, Any]) -> tuple[Run, Arrays]:
 def _new(given: dict[str, Any]) -> tuple[Run, Arrays]:
     gan, data = given["gan"], _as_kept(given.get("data", "mnist"))
     size, seed = given.get("size"), given.get("seed", 0)
-    arrays = arrays_for(gan, load(data, size, seed))
+    arrays = arrays_for(gan, _load(data, size, seed))
     folder = given.get("output") or _free_folder(Path("runs") / f"{Path(data).stem}-{gan}")
     settings = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items() if name not in RUN_OPTIONS}
     return Run.create(folder, gan, data, arrays, settings, size, seed), arrays
+
+
+def _load(data: str, size: int | None, seed: int) -> Arrays:
+    """The data; what of them is left out is said in a sentence, without the line of source of Python's warnings."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        arrays = load(data, size, seed)
+    for warning in caught:
+        print(f"minigan: {warning.message}", file=sys.stderr)
+    return arrays
 
 
 def _as_kept(data: str) -> str:

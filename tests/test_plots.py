@@ -1,6 +1,7 @@
 """Pictures: the right pixels at the right place."""
 
 import io
+import re
 
 import numpy as np
 import pytest
@@ -259,3 +260,129 @@ def test_the_error_map_of_images_and_of_numbers():
     assert plots.error_map(report).size == (900, 450)
     with pytest.raises(ValueError, match="nothing to draw"):
         plots.error_map(gradcheck(lambda x: x.numpy(), 1.0))
+
+
+# --- what would not be drawn as it was meant ------------------------------------------------------------------------
+
+LEVELS = np.random.default_rng(3).integers(0, 256, (3, 1, 8, 8))
+NOT_IMAGES = {
+    "int64": (LEVELS, "not int64: if they reach from 0 to 255, convert them with .astype(np.uint8)"),
+    "int32": (LEVELS.astype(np.int32), "not int32"),
+    "uint16": (LEVELS.astype(np.uint16), "not uint16"),
+    "int8": ((LEVELS // 2).astype(np.int8), "not int8"),
+    "yes and no": (LEVELS > 100, "not bool"),
+    "complex": (LEVELS + 0j, "not complex128"),
+    "objects": (LEVELS.astype(object), "not object"),
+    "floats of 0..255": (LEVELS.astype(np.float32), "must lie in [-1, 1], and these reach from 0 to 2"),
+    "a dark picture of 0..255": (LEVELS % 4 * 1.0, "these reach from 0 to 3"),
+    "bright ones, not whole": (LEVELS * 0.3 + 77.7, "if they are meant from 0 to 255"),
+    "nan": (np.where(LEVELS == LEVELS[0, 0, 0, 0], np.nan, 0.0), "nan or inf"),
+    "inf": (np.where(LEVELS == LEVELS[0, 0, 0, 0], -np.inf, 0.0), "nan or inf"),
+}
+
+
+@pytest.mark.parametrize("images, words", NOT_IMAGES.values(), ids=NOT_IMAGES)
+@pytest.mark.parametrize("draw", [plots.image_grid, plots.draw, plots.to_uint8])
+def test_images_of_other_numbers_are_refused_and_not_washed_out(draw, images, words):
+    with pytest.raises(ValueError, match=re.escape(words)) as caught:
+        draw(images)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_said_to_do_gives_the_right_picture():
+    right = np.asarray(plots.image_grid(LEVELS / 127.5 - 1))
+    for levels in (LEVELS, LEVELS.astype(float)):
+        np.testing.assert_array_equal(np.asarray(plots.image_grid(levels.astype(np.uint8))), right)
+
+
+def test_what_a_network_without_tanh_makes_is_cut_off():
+    """A little, or on both sides, beyond [-1, 1]: that is still an image."""
+    assert plots.to_uint8(np.array([0.0, 1.2, 1.9])).tolist() == [128, 255, 255]
+    assert plots.to_uint8(np.array([-3.0, 0.0, 5.0])).tolist() == [0, 128, 255]
+
+
+NOT_SHAPES = {
+    (5, 8, 8): "images[:, None]",
+    (3, 8, 8): "image[None]",
+    (1, 8, 8): "image[None]",
+    (8, 8): "image[None, None]",
+    (5, 8, 8, 3): "images.transpose(0, 3, 1, 2)",
+    (5, 8, 8, 1): "images.transpose(0, 3, 1, 2)",
+    (5, 4, 8, 8): "images[:, :3]",
+    (5, 2, 8, 8): "C 1 or 3, not (5, 2, 8, 8)",
+    (0, 1, 8, 8): "nothing to draw",
+    (2, 3, 0, 8): "nothing to draw",
+    (2, 0, 8, 8): "nothing to draw",
+    (0,): "nothing to draw",
+    (): "not ()",
+    (1, 1, 1, 8, 8): "not (1, 1, 1, 8, 8)",
+}
+
+
+@pytest.mark.parametrize("shape, words", NOT_SHAPES.items(), ids=map(str, NOT_SHAPES))
+def test_images_of_other_shapes_get_a_sentence(shape, words):
+    with pytest.raises(ValueError, match=re.escape("images must be (n, C, H, W)") + ".*" + re.escape(words)):
+        plots.image_grid(np.zeros(shape))
+
+
+def test_the_cures_for_shapes_work():
+    grey, colour = np.zeros((5, 8, 8)), np.zeros((3, 8, 8))
+    for images in (grey[:, None], colour[None], grey[0][None, None], np.zeros((5, 8, 8, 3)).transpose(0, 3, 1, 2)):
+        assert plots.image_grid(images).size[0] > 100
+
+
+def test_one_column_of_pixels_is_drawn_too():
+    assert plots.image_grid(np.zeros((1, 1, 1, 1))).size[0] >= 300
+    assert plots.image_grid([np.zeros((1, 8, 8))] * 3).mode == "L"  # a list of images is as good as an array
+
+
+@pytest.mark.parametrize(
+    "bad", [np.zeros((3, 3)), np.zeros(3), np.zeros((0, 2)), np.full((3, 2), np.nan), [["a", "b"]]]
+)
+def test_points_that_are_none_are_refused(bad):
+    points = np.random.default_rng(0).standard_normal((5, 2))
+    for call in (lambda: plots.scatter(bad), lambda: plots.scatter(points, bad), lambda: plots.draw(points, bad)):
+        with pytest.raises(ValueError, match="points must be"):
+            call()
+
+
+def test_a_single_real_point_has_limits(recwarn):
+    assert plots.scatter(np.zeros((3, 2)), np.ones((1, 2))).size == (500, 500) and not recwarn.list
+
+
+@pytest.mark.parametrize("bad", [np.zeros((8, 8)), None, "a.png", Image.new("F", (4, 4)), Image.new("I", (4, 4), 300)])
+@pytest.mark.parametrize("call", [plots.to_bytes, lambda bad: plots.animation([Image.new("L", (4, 4)), bad])])
+def test_what_is_no_picture_of_8_bits_is_refused(call, bad):
+    with pytest.raises(ValueError, match=r"pictures must be PIL images|has other numbers than 0..255: convert it"):
+        call(bad)
+
+
+def test_frames_of_unlike_sizes_lie_on_white():
+    small, wide = Image.new("RGB", (10, 10), (255, 0, 0)), Image.new("L", (20, 8), 0)
+    for frames in ([small, wide], [wide, small], [wide, small.convert("L")]):
+        gif = Image.open(io.BytesIO(plots.animation(frames)))
+        assert gif.size == (20, 10) and gif.n_frames == 2
+        for k, frame in enumerate(frames):
+            gif.seek(k)
+            shown = gif.convert("RGB")
+            assert shown.getpixel((1, 1)) == frame.convert("RGB").getpixel((1, 1))
+            assert shown.getpixel((19, 9)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize("seconds, last", [(-1, 2), (float("nan"), 2), (8, -1), (8, 1000), (2000, 1), ("8", 1)])
+def test_times_that_a_gif_cannot_tell(seconds, last):
+    with pytest.raises(ValueError, match=r"seconds|last"):
+        plots.animation([Image.new("L", (4, 4))] * 2, seconds, last)
+
+
+def test_slow_animations():
+    gif = Image.open(
+        io.BytesIO(plots.animation([Image.new("L", (4, 4), k) for k in (0, 99, 9)], seconds=1500, last=600))
+    )
+    assert gif.n_frames == 3 and gif.info["duration"] == 500_000
+
+
+def test_an_animation_of_nothing():
+    for call in (plots.animation, plots.play):
+        with pytest.raises(ValueError, match="no frames"):
+            call([])

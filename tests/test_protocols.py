@@ -206,6 +206,9 @@ def test_curves_take_losses_as_they_are():
         lambda x: plots.paths(lambda a, b: a * b, {"x": x}, (0, 3), (0, 3)),
         lambda x: plots.noise_view(x),
         lambda x: plots.gan_view(real=x, fake=x, gradients=x),
+        lambda x: plots.scatter(x, x),
+        lambda x: plots.draw(x / 10, x / 10),
+        lambda x: plots.image_grid(x.reshape(1, 1, 3, 2) / 10),
     ],
 )
 def test_pictures_take_tensors_with_a_graph(draw):

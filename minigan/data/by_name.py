@@ -1,5 +1,6 @@
 """Any data set by its name or its path, as a dict of named arrays: what `minigan train --data` takes."""
 
+import os
 from functools import partial
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import numpy as np
 
 from minigan.checks import check_integer
 from minigan.data.idx import load_mnist
-from minigan.data.images import SUFFIXES, class_folders, load_with_labels
+from minigan.data.images import class_folders, load_with_labels
+from minigan.data.pictures import SUFFIXES
 from minigan.data.toy import TOYS, from_picture
 
 NAMES = ("mnist", *TOYS)
@@ -19,7 +21,7 @@ def load(name_or_path: str | Path, size: int | None = None, seed: int = 0) -> di
     name_or_path: one of
       - "mnist": `images` float32 `(60000, 1, 28, 28)` in [-1, 1], and `labels` int64 `(60000,)`;
       - a toy, "ring", "grid", "swiss_roll" or "moons": `points` float32 `(50000, 2)`, drawn with `seed`;
-      - the path of one PNG or JPEG file, a drawn shape: `points` too, from its dark pixels;
+      - the path of one picture, such as a PNG file, a drawn shape: `points` too, from its dark pixels;
       - any other path: `images` float32 `(N, C, H, W)` and, where there are any, `labels` int64 `(N,)`; see
         load_images. A string that is a name is never a path: a folder called ring is "./ring".
     size: make the images size x size pixels ("mnist": 28, 16 or 8); points have none.
@@ -33,7 +35,7 @@ def load(name_or_path: str | Path, size: int | None = None, seed: int = 0) -> di
     path = Path(name_or_path)
     if name_or_path in TOYS:
         draw = TOYS[name_or_path]
-    elif not path.exists():
+    elif not os.path.lexists(path):  # a link that leads nowhere gets another sentence later
         names = ", ".join(NAMES)
         raise ValueError(f"there is no dataset {str(path)!r}: give one of {names}, or the path of your own images")
     elif path.suffix.lower() in SUFFIXES and not path.is_dir():

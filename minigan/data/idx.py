@@ -13,7 +13,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-LARGEST_LABEL = 10_000  # a larger number is hardly a class; a GAN that is told the class has an input for each
+from minigan.data.files import check_file, check_memory, check_promise
+from minigan.data.labels import check_labels
+
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 # An installed minigan carries datasets/ inside the package; in the repository it lies beside the package.
@@ -24,36 +26,46 @@ def read_idx(path: str | Path) -> np.ndarray:
     """Read one IDX file, plain or gzip (told apart by the first bytes, not by the name).
 
     Returns the array in the shape and type that its header states, e.g. `(60000, 28, 28)` uint8.
-    Raises FileNotFoundError for a missing file, ValueError for a damaged one or one that is not IDX.
+    Raises FileNotFoundError for a missing file, ValueError for a damaged one, one that is not IDX, and one that
+    promises more than memory holds.
     """
+    size = check_file(path)
     with open(path, "rb") as file:
         opener = gzip.open if file.read(2) == b"\x1f\x8b" else open
     try:
         with opener(path, "rb") as stream:
-            return _parse(stream, path)
+            dtype, shape = _read_header(stream, path)
+            promised = math.prod(shape) * dtype.itemsize
+            check_promise(path, promised, size)
+            check_memory(path, promised, f"its numbers {shape}")
+            data = _read_numbers(stream, promised, f"{path}: its header {shape}")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(f"{path}: the gzip file is damaged or cut short ({error}); copy it again") from None
+    return np.frombuffer(data, dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
 
 
-def _parse(stream: BinaryIO, path: str | Path) -> np.ndarray:
-    """Read the header, then as many numbers as it promises: no more, no fewer."""
+def _read_header(stream: BinaryIO, path: str | Path) -> tuple[np.dtype, tuple[int, ...]]:
     magic = stream.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in TYPES:
         raise ValueError(f"{path}: not an IDX file (it starts with the bytes '{magic.hex(' ')}')")
-    dtype, ndim = np.dtype(TYPES[magic[2]]), magic[3]
+    ndim = magic[3]
     sides = stream.read(4 * ndim)
     shape = tuple(int.from_bytes(sides[i : i + 4], "big") for i in range(0, len(sides), 4))
     if len(sides) < 4 * ndim or not 1 <= ndim <= 64 or 0 in shape:  # 64 is NumPy's limit
         raise ValueError(f"{path}: an empty or damaged IDX file (its header states the shape {shape})")
-    promised = math.prod(shape) * dtype.itemsize
+    return np.dtype(TYPES[magic[2]]), shape
+
+
+def _read_numbers(stream: BinaryIO, promised: int, header: str) -> bytearray:
+    """Read as many bytes as the header promises: no more, no fewer."""
     # The header may lie, so memory grows with the bytes that really come and stops just past the promise.
     data = bytearray()
     while len(data) <= promised and (block := stream.read(1 << 20)):
         data += block
     if len(data) != promised:
         found = "more" if len(data) > promised else f"only {len(data)}"
-        raise ValueError(f"{path}: its header {shape} promises {promised} bytes, but it holds {found}")
-    return np.frombuffer(data, dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
+        raise ValueError(f"{header} promises {promised} bytes, but it holds {found}")
+    return data
 
 
 def read_idx_images(path: Path) -> np.ndarray:
@@ -65,23 +77,9 @@ def read_idx_images(path: Path) -> np.ndarray:
 
 
 def read_idx_labels(path: Path, count: int) -> np.ndarray:
-    """Read the labels of `count` images, int64 `(count,)`; see check_labels."""
-    return check_labels(read_idx(path), count, path)
-
-
-def check_labels(labels: np.ndarray, count: int, path: Path) -> np.ndarray:
-    """The labels that `path` holds for `count` images, as int64 `(count,)`.
-
-    Raises ValueError unless they are whole numbers from 0 to LARGEST_LABEL, one for each image.
-    """
-    if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        found = f"{labels.dtype} {labels.shape}"
-        raise ValueError(f"{path}: labels must be integers, one for each image, of shape (N,), not {found}")
-    if len(labels) != count:
-        raise ValueError(f"{path}: each image needs one label, but there are {count} images and {len(labels)} labels")
-    low, high = labels.min(), labels.max()
-    if low < 0 or high > LARGEST_LABEL:
-        raise ValueError(f"{path}: labels must lie between 0 and {LARGEST_LABEL}, but reach from {low} to {high}")
+    """Read the labels of `count` images, int64 `(count,)`. Raises ValueError where they are none; see check_labels."""
+    labels = read_idx(path)
+    check_labels(labels, count, path)
     return labels.astype(np.int64)
 
 
@@ -92,7 +90,7 @@ def labels_beside(images: Path) -> Path | None:
         return None
     plain = name.removesuffix(".gz")
     paths = (images.with_name(candidate) for candidate in (name, plain, plain + ".gz"))
-    return next((path for path in paths if path.is_file()), None)
+    return next((path for path in paths if path.exists() or path.is_symlink()), None)
 
 
 def train_images(folder: Path) -> Path | None:
@@ -101,7 +99,7 @@ def train_images(folder: Path) -> Path | None:
     EMNIST puts the name of a set before it, and ships several sets. Raises ValueError where a folder holds several.
     """
     official = re.compile(r"(?!\.).*train-images[-.]idx3-ubyte(\.gz)?")
-    found = sorted(path for path in folder.iterdir() if official.fullmatch(path.name) and path.is_file())
+    found = sorted(path for path in folder.iterdir() if official.fullmatch(path.name) and not path.is_dir())
     sets = {path.name.removesuffix(".gz"): path for path in found}
     if len(sets) > 1:
         names = ", ".join(path.name for path in sets.values())

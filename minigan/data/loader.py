@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from minigan.checks import check_integer
+from minigan.data.labels import check_labels
 
 
 class DataLoader:
@@ -13,10 +14,12 @@ class DataLoader:
     data: one array, `(n, ...)`, or a dict of equally long ones. `DataLoader(points, batch_size=64)` yields arrays
     `(64, ...)`; `DataLoader({"images": images, "labels": labels}, batch_size=64)` yields dicts of such arrays, in
     which each image still has its label.
-    `for batch in loader` walks through epoch `loader.epoch` and at the end adds one to it.
+    Each `for batch in loader`, and each `iter(loader)`, begins the next epoch, `loader.epoch`: even where the last
+    one was left with `break`, the order is a new one.
     An incomplete last batch is dropped: batch norm's statistics are noisy in a small batch and useless in a
     batch of one, and equal batches keep the speed steady. Each epoch is shuffled anew and drops other items.
-    Raises ValueError for arrays of different lengths and for a batch size outside 1..n.
+    Raises ValueError for arrays of different lengths, for a batch size outside 1..n, and for `labels` that are
+    not whole numbers `(n,)` from 0 on.
     """
 
     def __init__(
@@ -33,15 +36,17 @@ class DataLoader:
         self.n = len(arrays[0])
         if batch_size > self.n:
             raise ValueError(f"batch_size {batch_size} is larger than the data ({self.n} items)")
+        if isinstance(data, dict) and "labels" in data:
+            check_labels(data["labels"], self.n, "DataLoader")
         self.data, self.batch_size, self.shuffle, self.seed = data, batch_size, shuffle, seed
-        self.epoch = 0
+        self.epoch = 0  # the one that begins next
 
     def __len__(self) -> int:
         return self.n // self.batch_size
 
     def __iter__(self) -> Iterator[np.ndarray | dict[str, np.ndarray]]:
-        yield from self.batches(self.epoch)
-        self.epoch += 1
+        self.epoch += 1  # at once, and not at the epoch's end, which a loop with `break` never reaches
+        return self.batches(self.epoch - 1)
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[np.ndarray | dict[str, np.ndarray]]:
         """Iterate over one epoch from batch number `start` on, as a resumed run does."""

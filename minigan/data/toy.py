@@ -10,9 +10,10 @@ import numpy as np
 from numpy.random import Generator
 
 from minigan.checks import check_integer
-from minigan.data.images import open_picture
+from minigan.data.pictures import open_picture
 
 Floats = Sequence[float]
+LARGEST_SIDE = 2048  # pixels of a drawing: below are probabilities, 16 bytes for each pixel
 _angles, _ticks = np.arange(8) * 2 * np.pi / 8, np.arange(-4, 5, 2)
 
 # The modes of ring and grid: centres (modes, 2) and the standard deviation of the Gaussian around each, as in
@@ -71,13 +72,15 @@ TOYS = {"ring": ring, "grid": grid, "swiss_roll": swiss_roll, "moons": moons}
 def from_picture(picture: str | Path | np.ndarray, n: int, rng: Generator) -> np.ndarray:
     """Points `(n, 2)` from a drawn shape: the darker a pixel, the more points fall into it.
 
-    picture: a PNG or JPEG file or an array `(H, W)`, uint8 (0 ink, 255 paper) or float (0 ink, 1 paper).
+    picture: a file of a picture or an array `(H, W)`, uint8 (0 ink, 255 paper) or float (0 ink, 1 paper).
     The longer side spans [-1, 1], the aspect ratio is kept and y points up.
     Raises ValueError for a blank picture or an unfit array, FileNotFoundError for a missing file.
     """
     check_integer("n", n, low=1)
     if not isinstance(picture, np.ndarray):
-        picture = np.asarray(open_picture(picture).convert("L"))
+        image = open_picture(picture).convert("L")
+        image = image.reduce(max(1, max(image.size) // LARGEST_SIDE))  # to the mean of blocks of pixels
+        picture = np.asarray(image)
     if picture.ndim != 2 or (picture.dtype != np.uint8 and picture.dtype.kind != "f"):
         raise ValueError(f"the picture must be (H, W) uint8 or float, not {picture.dtype} {picture.shape}")
     ink = 1 - picture / np.float64(255 if picture.dtype == np.uint8 else 1)  # 0 paper .. 1 ink

@@ -1,6 +1,7 @@
 """What the pictures share: large letters, colours that colour-blind eyes can tell apart, and drawing off screen."""
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,19 @@ def to_image(figure: Figure) -> Image.Image:
     with rc_context({"font.size": 13}):
         figure.savefig(buffer, format="png")
     return Image.open(buffer).convert("RGB")
+
+
+MODES = ("1", "L", "LA", "P", "RGB", "RGBA")  # of pictures with at most 8 bits for each colour
+
+
+def check_pictures(pictures: Sequence[Any]) -> None:
+    """Raise ValueError unless all are PIL images of 8 bits: others would be cut off at 255, and so be all white."""
+    for picture in pictures:
+        if not isinstance(picture, Image.Image):
+            kind = type(picture).__name__
+            raise ValueError(f"pictures must be PIL images, as image_grid makes them of arrays, not {kind}")
+        if picture.mode not in MODES:
+            raise ValueError(f"a picture of mode {picture.mode} has other numbers than 0..255: convert it to RGB")
 
 
 def beside(*pictures: Image.Image) -> Image.Image:

@@ -7,22 +7,41 @@ from typing import Any
 
 from PIL import Image
 
+from minigan.checks import check_number
+from minigan.plots.figures import check_pictures
+
+LONGEST = 655  # seconds that a GIF can show one frame
+
 
 def animation(frames: list[Image.Image], seconds: float = 8.0, last: float = 2.0, colours: int = 128) -> bytes:
     """The frames one after the other as a GIF file's content; the last one stays for `last` seconds.
 
     All share one palette, of colours that cover what occurs in any of them: with a palette of its own for each frame,
-    what stands still would flicker, and the file would be larger.
+    what stands still would flicker, and the file would be larger. Smaller frames lie on white. Raises
+    ValueError for no frames, for what is no picture, and for times that a GIF cannot tell.
     """
+    if not frames:
+        raise ValueError("there are no frames to play: an animation needs at least one")
+    check_pictures(frames)
+    check_number("seconds", seconds, LONGEST * len(frames))
+    check_number("last", last, LONGEST)
     buffer = io.BytesIO()
     durations = [round(1000 * seconds / len(frames))] * (len(frames) - 1) + [round(1000 * last)]
-    if any(frame.mode != "L" for frame in frames):
-        frames = [frame.convert("RGB") for frame in frames]
+    size = tuple(max(sides) for sides in zip(*(frame.size for frame in frames), strict=True))
+    if any(frame.mode != "L" or frame.size != size for frame in frames):
+        frames = [_on_white(frame, size) for frame in frames]
         palette = _stacked(frames).quantize(colours, Image.Quantize.MAXCOVERAGE)
         frames = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     options = {"save_all": True, "append_images": frames[1:], "duration": durations, "loop": 0, "optimize": True}
     frames[0].save(buffer, "GIF", **options)
     return buffer.getvalue()
+
+
+def _on_white(frame: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """The frame in colour, in the top left corner of a white sheet of this size."""
+    sheet = Image.new("RGB", size, "white")
+    sheet.paste(frame.convert("RGB"))
+    return sheet
 
 
 def _stacked(frames: list[Image.Image]) -> Image.Image:
@@ -41,8 +60,6 @@ class play:  # noqa: N801
     def __init__(
         self, frames: list[Image.Image], seconds: float = 8.0, alt: str = "an animation", colours: int = 128
     ) -> None:
-        if not frames:
-            raise ValueError("there are no frames to play")
         self.content, self.alt = animation(frames, seconds, colours=colours), alt
 
     def _repr_html_(self) -> str:
