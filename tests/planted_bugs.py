@@ -199,6 +199,41 @@ def softmax(x):
     return e / e.sum(axis=1, keepdims=True)
 
 
+def along(axis):
+    """Softmax, its logarithm, layer norm and x / |x| along one axis, and |x| itself, as arrays."""
+
+    def total(a, over=axis):
+        return a.sum(axis=over, keepdims=True)
+
+    def norm(x):
+        return np.sqrt(total(x * x))
+
+    def sigma(x):
+        return np.sqrt(x.var(axis=axis, keepdims=True) + 1e-5)
+
+    def softmax(x):
+        return np.exp(x) / total(np.exp(x))
+
+    functions = {
+        "softmax": softmax,
+        "log softmax": lambda x: np.log(softmax(x)),
+        "layer norm": lambda x: (x - x.mean(axis=axis, keepdims=True)) / sigma(x),
+        "x / |x|": lambda x: x / norm(x),
+        "|x|": lambda x: norm(x).squeeze(axis),
+        "centred": lambda x: x - x.mean(axis=axis, keepdims=True),
+    }
+    return functions, total, norm, sigma
+
+
+ROWS, _sum, _norm, _sigma = along(1)
+IMAGE_ROWS = along((2, 3))
+
+
+def on_arrays(value, to_x):
+    """An op of one array whose derivative (g, y, x) is computed on arrays as well."""
+    return spoiled(value, lambda g, y, x: Tensor(np.ascontiguousarray(to_x(g.data, y.data, x.data))))
+
+
 def writes_into(what):
     """x^2 with the right gradient, which overwrites an array on its way."""
 
@@ -233,6 +268,7 @@ IMAGES, KERNELS = normal(2, 3, 6, 6), normal(4, 3, 3, 3)
 NORM = [normal(6, 3), np.abs(normal(3)) + 0.5, normal(3, seed=2)]
 NORM4 = [normal(4, 3, 2, 5), np.abs(normal(3)) + 0.5, normal(3, seed=2)]
 ROW = normal(4)
+ORDER = np.array([2, 0, 3, 4, 1])
 
 BUGS = [
     # signs and factors
@@ -458,6 +494,74 @@ BUGS = [
     ),
     ("relu: the mask forgotten", like(ops.relu, lambda g, y, x: g * 1.0), [A], "one side", "negative"),
     ("softmax: only the diagonal", spoiled(softmax, softmax_without_sum), [X], "y missing", "axis 1"),
+    # each output taken to depend on its own element only
+    *[
+        (
+            f"{name}: only the diagonal of the Jacobian",
+            on_arrays(value, to_x),
+            [x],
+            "element by element",
+            "on others too",
+        )
+        for name, value, x, to_x in [
+            ("softmax", ROWS["softmax"], normal(5, 4), lambda g, y, x: g * y * (1 - y)),
+            ("softmax of a vector", along(0)[0]["softmax"], normal(7), lambda g, y, x: g * y * (1 - y)),
+            ("softmax of channels", ROWS["softmax"], normal(2, 3, 4, 4), lambda g, y, x: g * y * (1 - y)),
+            ("log softmax", ROWS["log softmax"], normal(5, 4), lambda g, y, x: g * (1 - np.exp(y))),
+            ("x / |x|", ROWS["x / |x|"], normal(5, 4), lambda g, y, x: g * (1 - y * y) / _norm(x)),
+            ("layer norm", ROWS["layer norm"], normal(5, 4), lambda g, y, x: g * (3 - y * y) / 4 / _sigma(x)),
+            ("centred", ROWS["centred"], normal(5, 4), lambda g, y, x: g * 3 / 4),
+        ]
+    ],
+    # sums and means along the wrong axis
+    *[
+        (f"{name} {x.shape}: along the wrong axis", on_arrays(value, to_x), [x], "wrong axis", words)
+        for name, value, x, words, to_x in [
+            ("softmax", ROWS["softmax"], normal(5, 4), "axis 0", lambda g, y, x: y * (g - _sum(g * y, 0))),
+            ("softmax", ROWS["softmax"], normal(5, 5), "axis 0", lambda g, y, x: y * (g - _sum(g * y, 0))),
+            ("softmax, all", ROWS["softmax"], normal(5, 4), "axis 0", lambda g, y, x: y * (g - np.sum(g * y))),
+            ("log softmax", ROWS["log softmax"], normal(5, 4), "axis 0", lambda g, y, x: g - np.exp(y) * _sum(g, 0)),
+            ("x / |x|", ROWS["x / |x|"], normal(5, 4), "axis 0", lambda g, y, x: (g - y * _sum(g * y, 0)) / _norm(x)),
+            ("|x|", ROWS["|x|"], normal(5, 5), "axis 0", lambda g, y, x: g * x / y),
+            ("centred", ROWS["centred"], normal(5, 4), "axis 0", lambda g, y, x: g - _mean(g, 0)),
+            (
+                "layer norm over the batch",
+                ROWS["layer norm"],
+                normal(5, 4),
+                "axis 0",
+                lambda g, y, x: (g - _mean(g, 0) - y * _mean(g * y, 0)) / _sigma(x),
+            ),
+            (
+                "instance norm over the batch",
+                IMAGE_ROWS[0]["layer norm"],
+                normal(3, 2, 2, 3),
+                "axis 0",
+                lambda g, y, x: (g - _mean(g, (0, 2, 3)) - y * _mean(g * y, (0, 2, 3))) / IMAGE_ROWS[3](x),
+            ),
+        ]
+    ],
+    # an order that is not undone
+    *[
+        (f"{name}: not undone", on_arrays(value, to_x), [x], "order", "np.argsort")
+        for name, value, x, to_x in [
+            ("rolled by 2", lambda x: np.roll(x, 2, 1), normal(5, 5), lambda g, y, x: g),
+            ("rolled, and again", lambda x: np.roll(x, 1, 0), normal(5, 4), lambda g, y, x: np.roll(g, 1, 0)),
+            ("permuted, and again", lambda x: x[ORDER], normal(5, 4), lambda g, y, x: g[ORDER]),
+            ("columns permuted, and again", lambda x: x[:, ORDER], normal(4, 5), lambda g, y, x: g[:, ORDER]),
+            ("sorted", np.sort, normal(6), lambda g, y, x: g),
+            ("exp, then permuted", lambda x: np.exp(x)[ORDER], normal(5, 4), lambda g, y, x: g * np.exp(x)),
+            ("exp, then flipped", lambda x: np.exp(x)[::-1], normal(5), lambda g, y, x: g * np.exp(x)),
+            ("reshaped in columns", lambda x: x.ravel("F"), normal(5, 4), lambda g, y, x: g.reshape(x.shape)),
+        ]
+    ],
+    ("flip: not undone", on_arrays(lambda x: x[:, ::-1], lambda g, y, x: g), [X], "flipped", "a flip not undone"),
+    (
+        "roll: not undone",
+        on_arrays(lambda x: np.roll(x, 1, 1), lambda g, y, x: g),
+        [X],
+        "shifted",
+        "a roll is not undone",
+    ),
     (
         "softplus: at y",
         like(ops.softplus, lambda g, y, x: g * ops.sigmoid(y)),
@@ -519,8 +623,8 @@ BUGS = [
         "batch norm: means over the wrong axis",
         batch_norm_with(lambda h, x_hat, s, ax, g: (h - h.mean(1, keepdims=True) - x_hat * _mean(h * x_hat, ax)) / s),
         NORM,
-        "none of these",
-        "none",
+        "wrong axis",
+        "axis 1",
     ),
     (
         "batch norm: the weight's gradient averaged",

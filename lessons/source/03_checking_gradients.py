@@ -357,9 +357,10 @@ plots.beside(plots.error_map(gradcheck(normalise, x)), plots.error_map(report))
 # Left: with all three terms. Right: without the last. Every element is wrong, some by a few per cent only; the report
 # names the term that is missing.
 #
-# **Question: can a right derivative fail?** Yes, at a bad place: next to a kink, or where numbers are so large that
-# round-off covers everything. And a check says nothing about places that it did not visit: `leaky` passes at positive
-# numbers.
+# **Question: can a right derivative fail?** With one fixed $h$ yes, at a bad place: next to a kink or a pole, or where
+# numbers are so large that round-off covers everything. `gradcheck` tries smaller and larger steps there, and where
+# none helps, it says that nothing could be measured. And a check says nothing about places that it did not visit:
+# `leaky` passes at positive numbers.
 
 # %%
 gradcheck(leaky, [[1.0, 2.0, 3.0]])

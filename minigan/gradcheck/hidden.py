@@ -59,7 +59,7 @@ def behind_right_numbers(point: Point, k: int, analytic: np.ndarray) -> Mistake 
         later = point.analytic(k, in_between=[0.9 * array for array in point.arrays])
     except Exception:  # f may not be defined at those other inputs
         return None
-    if not np.array_equal(later, analytic):
+    if not np.array_equal(later, analytic, equal_nan=True):
         hint = "keep what the derivative needs in local variables, not in self or a global that all calls share"
         sentence = "it changes when the function is called once more before the gradient is computed"
         return Mistake("stale forward value", sentence, hint)
@@ -81,4 +81,4 @@ def together(point: Point) -> list[Mistake | None]:
 
 def _is_float32(array: np.ndarray) -> bool:
     """Whether every number would fit into float32."""
-    return np.array_equal(array, array.astype(np.float32))
+    return bool(np.isfinite(array).all()) and np.array_equal(array, array.astype(np.float32))

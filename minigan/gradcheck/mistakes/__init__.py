@@ -4,6 +4,7 @@ evidence.py   what was measured, and what a mistake is: read it first; the other
 whole.py      the whole gradient is off in one way: a sign, a factor, the upstream gradient
 misplaced.py  the right numbers in the wrong places
 added_up.py   gradients that should have been added up
+mixed_up.py   outputs act on other inputs than they do in the function: a wrong axis or order
 missing.py    a factor or a term is missing
 partly.py     only some elements are wrong
 
@@ -16,7 +17,7 @@ everywhere, or wrong only at the border.
 
 from collections.abc import Callable
 
-from minigan.gradcheck.mistakes import added_up, misplaced, missing, partly, whole
+from minigan.gradcheck.mistakes import added_up, misplaced, missing, mixed_up, partly, whole
 from minigan.gradcheck.mistakes.evidence import Evidence, Mistake
 
 __all__ = ["MISTAKES", "Evidence", "Mistake", "find_mistake"]
@@ -35,13 +36,16 @@ MISTAKES: tuple[Callable[[Evidence], Mistake | None], ...] = (  # the narrower o
     missing.factor_missing,
     misplaced.slopes_swapped,
     added_up.overwritten,
+    mixed_up.element_by_element,
     whole.constant,
     partly.only_at_one_end,
     partly.only_on_one_side,
     missing.factor_along_axis,
     missing.term_missing,
+    mixed_up.wrong_axis,
     missing.mean_missing,
     misplaced.shifted,
+    mixed_up.order,
     misplaced.other_argument_turned,
     misplaced.at_another_place,
 )

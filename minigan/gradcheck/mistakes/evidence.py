@@ -38,6 +38,8 @@ class Evidence:
     other_gradients: dict[str, np.ndarray] = field(default_factory=dict)  # ... and the numeric gradients of some
     numeric_with: Callable[[str, np.ndarray], np.ndarray] | None = None  # numeric, had another argument other values
 
+    analytic_jacobian: Callable[[], np.ndarray | None] | None = None  # the Jacobian as the gradient under test has it
+
     def agrees(self, prediction: np.ndarray, target: np.ndarray | None = None) -> bool:
         """Whether the gradient under test (or `target`) is `prediction` in every element that is known."""
         target = self.analytic if target is None else target

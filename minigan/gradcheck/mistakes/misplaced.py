@@ -37,7 +37,7 @@ def flipped(e: Evidence) -> Mistake | None:
             return Mistake(
                 "flipped",
                 f"it is read backwards along {axes_in_words(axes)}",
-                "is a kernel turned round that should not be (or the other way)?",
+                "is a flip not undone, or a kernel turned round that should not be (or the other way)?",
             )
     return None
 
@@ -55,7 +55,7 @@ def shifted(e: Evidence) -> Mistake | None:
                 return Mistake(
                     "shifted",
                     f"it is shifted by one along {axes_in_words(axes)}",
-                    "an index or the padding is off by one",
+                    "an index or the padding is off by one, or a roll is not undone",
                 )
     return None
 

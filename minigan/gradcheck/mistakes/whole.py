@@ -99,8 +99,11 @@ def constant_factor(e: Evidence) -> Mistake | None:
 def _ratio(a: np.ndarray, b: np.ndarray) -> float | None:
     """The c for which c b is nearest to a, over the elements that are known in both."""
     known = np.isfinite(a) & np.isfinite(b)
-    norm = float(np.sum(b[known] ** 2))
-    return float(np.sum(a[known] * b[known])) / norm if norm > 0 else None
+    size = np.max(np.abs(b[known]), initial=0)  # the square of 1e-200 would be 0
+    if size == 0:
+        return None
+    a, b = a[known] / size, b[known] / size
+    return float(np.sum(a * b) / np.sum(b * b))
 
 
 def _sizes(e: Evidence) -> Iterator[tuple[str, int]]:
