@@ -174,7 +174,7 @@ def error_map(report: Report) -> Image.Image:
             axes.locator_params(integer=True)
             axes.set(xlabel="last axis", ylabel="axis 0" if errors.ndim == 2 else "")
         axes.set_facecolor("0.6")
-        axes.set_title(f"{line.name}: {'right' if line.mistake is None else 'WRONG'}")
+        axes.set_title(f"{line.name}: {'WRONG' if line.mistake else 'right' if line.measured else 'not measured'}")
         colours = LogNorm(1e-12, 1)
         picture = axes.imshow(np.maximum(table, 1e-12), norm=colours, cmap="cividis", interpolation="nearest")
     figure.colorbar(picture, label="relative error", ax=figure.axes)

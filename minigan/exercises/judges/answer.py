@@ -106,7 +106,8 @@ class Answer:
     ) -> None:
         """Every derivative in the inputs must be right. `settings` are further arguments; f calls the function."""
         report = gradcheck(self._of_inputs(settings, f, what), *inputs, order=order)
-        if not report:
+        measured = all(line.measured for line in report.lines if line.errors.size)
+        if not (report and measured):  # at these inputs, the right function can be measured
             raise self.wrong(str(report), report)
 
     def in_float32(
