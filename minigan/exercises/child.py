@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from minigan.exercises.catalogue import Exercise, find
-from minigan.exercises.loading import hides, load, where
+from minigan.exercises.loading import hides, load, told, where
 from minigan.exercises.own import Library
 from minigan.exercises.result import FAILED, NOT_WRITTEN, Result
 from minigan.exercises.runner import judge
@@ -28,7 +28,7 @@ def main() -> None:
     request = json.loads(sys.stdin.buffer.readline())
     exercise, path, word = find(request["exercise"]), Path(request["file"]), request.pop("word").encode()
     answer = _take_the_streams()
-    write, leave, changed = os.write, os._exit, Library().changed
+    write, leave, changed, failed = os.write, os._exit, Library().changed, FAILED
     faulthandler.dump_traceback_later(request["seconds"], exit=True, file=answer)
     _limit()
     hidden = hides(path.parent)
@@ -36,14 +36,15 @@ def main() -> None:
     with contextlib.suppress(BaseException):  # these may be the student's own by now
         sys.stdout.flush()
         sys.stderr.flush()
+    status, message, html, note = result.status, result.message, result.html, result.note
     if what := changed():
         message = f"{path.name}: it changes {what}: leave minigan, its checks and NumPy as they are"
-        result = Result(exercise.name, FAILED, message, note=f"changes {what}")
-    message = result.message.replace(f"{path.parent}{os.sep}", "")
-    if hidden and not result.passed:
-        message += f" ({hidden})"
-    note = "; ".join(filter(None, [result.note, hidden]))
-    write(answer, word + "\0".join([result.status, message, result.html, note]).encode() + word)
+        status, html, note = failed, "", f"changes {what}"
+    message = message.replace(f"{path.parent}{os.sep}", "")
+    if hidden:
+        message += f" ({hidden})" if status == failed else ""
+        note = f"{note}; {hidden}" if note else hidden
+    write(answer, word + "\0".join([status, message, html, note]).encode() + word)
     leave(0)  # at once, whatever threads the student's code has left running
 
 
@@ -53,10 +54,8 @@ def _result(exercise: Exercise, path: Path) -> Result:
         return judge(exercise, vars(load(exercise, path)), str(path))
     except NotImplementedError as error:
         return Result(exercise.name, NOT_WRITTEN, f"{where(error, str(path))}{error}")
-    except SyntaxError as error:
-        return Result(exercise.name, FAILED, f"{where(error, str(path))}{type(error).__name__}: {error.msg}")
     except BaseException as error:  # SystemExit too: a student's file may call exit()
-        return Result(exercise.name, FAILED, f"{where(error, str(path))}{type(error).__name__}: {error}")
+        return Result(exercise.name, FAILED, told(error, str(path)))
 
 
 def _take_the_streams() -> int:

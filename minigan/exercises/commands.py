@@ -15,7 +15,7 @@ from minigan import table
 from minigan.exercises.catalogue import EXERCISES, STUBS, Exercise, find
 from minigan.exercises.files import read_folder
 from minigan.exercises.in_place import Served
-from minigan.exercises.loading import hides, load, where
+from minigan.exercises.loading import hides, load, told
 from minigan.exercises.report import write_report
 from minigan.exercises.result import FAILED, NOT_WRITTEN, PASSED, Result
 from minigan.exercises.runner import check_file, check_folder
@@ -76,7 +76,8 @@ def passed_functions(folder: Path) -> list[Callable[..., Any]]:
     for exercise, result in zip(EXERCISES, results, strict=True):
         if result.passed:
             module = _loaded(exercise, folder / exercise.file)
-            functions += [getattr(module, name) for name in exercise.replaces]
+            for name in exercise.replaces:
+                functions += _function(module, name)
         elif result.status == FAILED:
             print(f"left out, since it fails its check: {exercise.name}")
     if not functions:
@@ -93,7 +94,17 @@ def _loaded(exercise: Exercise, path: Path) -> Any:
         raise
     except BaseException as error:  # SystemExit too
         hidden = f" ({hides(path.parent)})" if hides(path.parent) else ""
-        raise ValueError(f"{where(error, str(path))}{type(error).__name__}: {error}{hidden}") from None
+        raise ValueError(f"{told(error, str(path))}{hidden}") from None
+
+
+def _function(module: Any, name: str) -> list[Callable[..., Any]]:
+    """What the student's file has under this name, if it is a function; in place, functions are told by their names."""
+    function = getattr(module, name)
+    if not inspect.isfunction(function):
+        print(f"left out, since it is an object and no function: {name}")
+        return []
+    function.__name__ = name  # a lambda or a wrapper has another
+    return [function]
 
 
 def summary_of(served: Iterable[Served]) -> str:

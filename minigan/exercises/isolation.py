@@ -19,7 +19,6 @@ import json
 import os
 import re
 import secrets
-import shutil
 import signal
 import site
 import subprocess
@@ -62,7 +61,8 @@ class Ended:
 
 def run(exercise: str, file: str, files: Mapping[str, bytes], seconds: float) -> Ended:
     """Check one of these files, in a process of its own that may take so many seconds. Raises OSError."""
-    home = Path(tempfile.mkdtemp(prefix="minigan-")).resolve()
+    temporary = tempfile.TemporaryDirectory(prefix="minigan-", ignore_cleanup_errors=True)
+    home = Path(temporary.name).resolve()
     try:
         folder = home / "exercises"
         for name, content in files.items():
@@ -73,9 +73,9 @@ def run(exercise: str, file: str, files: Mapping[str, bytes], seconds: float) ->
         with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as printed:
             exit_code = _process(json.dumps(request), folder, home, answer, printed, seconds + GRACE)
             text, output = _content(answer), _content(printed)
-    finally:  # whatever the student's code has made of it
-        with contextlib.suppress(OSError, RecursionError):
-            shutil.rmtree(home, ignore_errors=True)
+    finally:
+        with contextlib.suppress(OSError, RecursionError):  # whatever the student's code has made of it
+            temporary.cleanup()
     parts = text.split(word)
     return Ended(parts[1].split("\0") if len(parts) == 3 else [], text, output, exit_code)
 
@@ -105,7 +105,7 @@ def _process(request: str, folder: Path, home: Path, answer: IO[bytes], printed:
 
 @functools.cache
 def _walls() -> tuple[str, ...]:
-    """What stands before the command of a check: that which gives it its own world if the system allows it, or a shell."""
+    """What stands before the command of a check: a world of its own if the system allows it, or a shell."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError, subprocess.SubprocessError):
             if subprocess.run([*OWN_WORLD, "true"], capture_output=True, timeout=10).returncode == 0:

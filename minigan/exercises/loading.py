@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 from minigan.exercises.catalogue import Exercise
+from minigan.gradcheck import in_plain_words
 
 _home: list[str] = []  # the folder of the student whose file was loaded last: it is then the first of Python's path
 _before: set[str] = set()  # the modules that were there before that file
@@ -60,6 +61,15 @@ def hides(folder: Path) -> str:
         elif name in OTHERS:
             found.append(f"{path.name} beside it hides the real {name}: rename it")
     return "; ".join(found)
+
+
+def told(error: BaseException, path: str) -> str:
+    """An error of the student's code in one sentence, with the file and line; its text may be code of theirs too."""
+    try:
+        says = error.msg if isinstance(error, SyntaxError) else in_plain_words(error)
+    except BaseException:
+        says = "its text cannot be shown"
+    return f"{where(error, path)}{type(error).__name__}" + (f": {says}" if says else "")
 
 
 def where(error: BaseException, path: str) -> str:

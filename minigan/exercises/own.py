@@ -25,7 +25,7 @@ def is_own(function: Any) -> bool:
 def _code(function: Any) -> CodeType | None:
     while isinstance(function, functools.partial):
         function = function.func
-    return getattr(function, "__code__", None)
+    return getattr(function, "__code__", None) or getattr(type(function).__call__, "__code__", None)
 
 
 @contextmanager
@@ -68,36 +68,48 @@ class Library:
         for name, value in self.builtins.items():  # first, since the rest needs them
             if self.names.get(name) is not value:
                 return f"builtins.{name}"
-        for owner, names in _owners():
-            before = self.before.get(owner, names)  # what was imported later has nothing to be compared with
-            added = [name for name in names if name not in before and callable(names[name])]
-            if added and owner.startswith("minigan"):  # it could stand in for a built-in function
-                return f"{owner}.{added[0]}"
-            for name in before:
-                old, new = _parts(before[name]), _parts(names.get(name))
-                if len(old) != len(new) or any(a is not b for a, b in zip(old, new, strict=True)):
+        for owner, now in _owners():
+            before = self.before.get(owner, now)  # what was imported later has nothing to be compared with
+            for name in now.keys() - before.keys() if owner.startswith("minigan") else ():
+                if callable(now[name][0]):  # it could stand in for a built-in function
+                    return f"{owner}.{name}"
+            for name, parts in before.items():
+                found = now.get(name, ())
+                if len(found) != len(parts) or any(a is not b for a, b in zip(found, parts, strict=True)):
                     return f"{owner}.{name}"
         return ""
 
 
-def _owners() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Names and values in every module of minigan and NumPy; of minigan also in classes, dicts and exercises."""
+Names = dict[str, tuple[Any, ...]]  # names, and of what their values are made
+
+
+def _owners() -> Iterator[tuple[str, Names]]:
+    """The names in every module of minigan and NumPy; of minigan also in classes, dicts and exercises."""
     for place, module in list(sys.modules.items()):
         if place.partition(".")[0] not in ("minigan", "numpy"):
             continue
-        names = {name: v for name, v in vars(module).items() if name[:2] != "__" and not isinstance(v, ModuleType)}
-        yield place, names
-        for name, value in names.items() if place.startswith("minigan") else ():
+        values = {name: v for name, v in vars(module).items() if name[:2] != "__" and not isinstance(v, ModuleType)}
+        yield place, _names(values)
+        for name, value in values.items() if place.startswith("minigan") else ():
             if isinstance(value, type) and value.__module__ == place:
-                yield f"{place}.{name}", dict(vars(value))
+                yield f"{place}.{name}", _names(vars(value))
             elif isinstance(value, dict):
-                yield f"{place}.{name}", {str(key): inside for key, inside in value.items()}
+                yield f"{place}.{name}", _names(value)
     for exercise in EXERCISES:
-        yield f"minigan's exercise {exercise.name}", dict(vars(exercise))
+        yield f"minigan's exercise {exercise.name}", _names(vars(exercise))
 
 
-def _parts(value: Any) -> list[Any]:
-    """A value; of a function, also its code and defaults, which could be exchanged without a new function."""
-    functions = [value, *[getattr(value, name, None) for name in ("fget", "__func__", "__wrapped__")]]
-    inside = [part for f in functions if isinstance(f, FunctionType) for part in (f.__code__, f.__defaults__)]
-    return [value, *inside]
+def _names(values: Mapping[Any, Any]) -> Names:
+    return {str(name): (value, *_code_in(value)) for name, value in values.items()}
+
+
+def _code_in(value: Any) -> tuple[Any, ...]:
+    """Of a function or method, its code and defaults: they could be exchanged without a new function."""
+    if isinstance(value, staticmethod | classmethod):
+        value = value.__func__
+    if isinstance(value, property):
+        value = value.fget
+    if not isinstance(value, FunctionType):
+        return ()
+    wrapped = vars(value).get("__wrapped__")
+    return value.__code__, value.__defaults__, *(_code_in(wrapped) if wrapped is not value else ())

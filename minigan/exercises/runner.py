@@ -7,8 +7,9 @@ are judged where they are.
 
 import inspect
 import os
+import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,9 @@ from minigan.exercises import isolation
 from minigan.exercises.catalogue import EXERCISES, STUBS, Exercise, find
 from minigan.exercises.files import Folder, read_folder
 from minigan.exercises.judges import Wrong
-from minigan.exercises.loading import load, where
+from minigan.exercises.loading import load, told, where
 from minigan.exercises.own import calls_noted, is_own
 from minigan.exercises.result import FAILED, NOT_WRITTEN, PASSED, STATUSES, Result
-from minigan.gradcheck import in_plain_words
 
 __all__ = ["FAILED", "NOT_WRITTEN", "PASSED", "Result", "check", "check_file", "check_folder", "load", "where"]
 SECONDS = 20.0  # the time limit of a check, which takes about one
@@ -61,8 +61,9 @@ def check_all(folder: Folder, seconds: float = SECONDS) -> Iterator[Result]:
     finally:  # after Ctrl-C too: nobody waits for an endless loop then
         with isolation.undisturbed():
             pool.shutdown(wait=False, cancel_futures=True)
-            while wait(checks, timeout=0.05).not_done:
+            while not all(check.done() for check in checks):  # one of them may just be starting
                 isolation.end_all()
+                time.sleep(0.02)
 
 
 def _check_one(exercise: Exercise, folder: Folder, file: str, seconds: float) -> Result:
@@ -115,7 +116,7 @@ def _verdict(exercise: Exercise, names: dict[str, Any], path: str) -> tuple[str,
             return FAILED, f"{file}: {wrong}", wrong.report._repr_html_()
         return FAILED, f"{file}, {wrong.function} in line {_first_line(names[wrong.function])}: {wrong}", ""
     except BaseException as error:  # SystemExit too, which would end a notebook's kernel
-        return FAILED, f"{where(error, path)}{type(error).__name__}: {in_plain_words(error)}", ""
+        return FAILED, told(error, path), ""
     return PASSED, "", ""
 
 
