@@ -541,13 +541,33 @@ def test_the_same_bytes_are_noted(tmp_path, capsys, monkeypatch):
 
 def test_a_check_sees_no_path_of_the_class(tmp_path, monkeypatch):
     folder = tmp_path / "class" / "ada"
-    hand_in(folder, "import os, sys\nprint(os.getcwd(), sys.argv, sys.path, sorted(os.environ.items()))\n" + RIGHT)
+    prints = "print(os.getcwd(), sys.argv, sys.path, sorted(os.environ.items()))\n"
+    prints += "print({os.getcwd().split('/exercises')[0]} == {os.path.expanduser('~'), tempfile.gettempdir()})\n"
+    hand_in(folder, "import os, sys, tempfile\n" + prints + RIGHT)
     monkeypatch.chdir(folder.parent)
     monkeypatch.setenv("PWD", str(folder.parent))
     monkeypatch.setenv("CLASS", str(folder.parent))
     monkeypatch.setenv("HOME", str(folder.parent))
     result = check_file(TANH, folder / TANH.file)
-    assert result.passed and "/class" not in result.output and "minigan-" in result.output, result.output
+    assert result.passed and "/class" not in result.output and result.output.endswith("True\n"), result.output
+
+
+@pytest.mark.parametrize(
+    "makes", ["os.mkdir('d')\nopen('d/x', 'w').close()\nos.chmod('d', 0)\n", NUISANCES["folders in folders"]]
+)
+def test_a_check_leaves_nothing_behind(tmp_path, monkeypatch, makes):
+    monkeypatch.setattr(isolation.tempfile, "tempdir", str(tmp_path / "new"))
+    (tmp_path / "new").mkdir()
+    assert verdict(tmp_path / "ada", f"{RIGHT}import os\n{makes}").passed
+    assert not list((tmp_path / "new").iterdir())
+
+
+@POSIX
+def test_where_a_check_gets_no_world_of_its_own_a_shell_is_its_parent(monkeypatch):
+    monkeypatch.setattr(isolation, "OWN_WORLD", ("false",))
+    assert isolation._walls.__wrapped__() == isolation.SHELL
+    monkeypatch.setattr(isolation, "OWN_WORLD", ("no_such_command",))
+    assert isolation._walls.__wrapped__() == isolation.SHELL
 
 
 def grows(path):
@@ -588,13 +608,19 @@ def test_a_check_has_no_network_and_sees_no_other_process(tmp_path):
 @pytest.mark.parametrize("walls", ["its own world", "a shell"])
 @pytest.mark.parametrize("arguments", [["report", "ada", "ben", "-o", "r.csv"], ["check", "tanh", "--folder", "ada"]])
 def test_ctrl_c_ends_everything_without_a_traceback(tmp_path, arguments, walls):
-    heart = tmp_path / "heart"
-    for who in ("ada", "ben"):
-        hand_in(tmp_path / who, beat(heart) + "beat()\n")
-    code = "import sys; from minigan import __main__; from minigan.exercises import isolation\n"
+    heart, temporary = tmp_path / "heart", tmp_path / "temporary"
+    temporary.mkdir()
+    for who in ("ada", "ben"):  # which do not watch their time
+        hand_in(
+            tmp_path / who,
+            "import faulthandler\nfaulthandler.cancel_dump_traceback_later()\n" + beat(heart) + "beat()\n",
+        )
+    code = "import sys; from minigan import __main__; from minigan.exercises import isolation; isolation.GRACE = 1e6\n"
     code += "isolation._walls = lambda: isolation.SHELL\n" if walls == "a shell" else ""
     command = [sys.executable, "-c", code + "sys.exit(__main__.main())", "exercise", *arguments]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=-1, stderr=-1, text=True, start_new_session=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    environment = os.environ | {"TMPDIR": str(temporary)}
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment, start_new_session=True, **pipes)
     try:
         while not heart.exists() and process.poll() is None:
             time.sleep(0.02)
@@ -605,7 +631,7 @@ def test_ctrl_c_ends_everything_without_a_traceback(tmp_path, arguments, walls):
     finally:
         process.kill()
     assert process.returncode in (130, -signal.SIGINT) and "Traceback" not in out + err, err
-    assert not grows(heart)
+    assert not grows(heart) and not list(temporary.iterdir())
 
 
 def test_a_stopped_check_ends_its_children_on_windows(monkeypatch):

@@ -74,10 +74,18 @@ def run(exercise: str, file: str, files: Mapping[str, bytes], seconds: float) ->
             exit_code = _process(json.dumps(request), folder, home, answer, printed, seconds + GRACE)
             text, output = _content(answer), _content(printed)
     finally:
-        with contextlib.suppress(OSError, RecursionError):  # whatever the student's code has made of it
-            temporary.cleanup()
+        _remove(temporary)
     parts = text.split(word)
     return Ended(parts[1].split("\0") if len(parts) == 3 else [], text, output, exit_code)
+
+
+def _remove(folder: tempfile.TemporaryDirectory) -> None:
+    """Remove it, whatever the student's code has made of it."""
+    with contextlib.suppress(OSError):
+        try:
+            folder.cleanup()
+        except RecursionError:  # folders in folders in folders
+            subprocess.run(["rm", "-rf", folder.name], capture_output=True)
 
 
 def _process(request: str, folder: Path, home: Path, answer: IO[bytes], printed: IO[bytes], seconds: float) -> int:
