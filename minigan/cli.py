@@ -39,6 +39,9 @@ WALK = 48  # pictures in the GIF of a walk
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit code: 0 done, 2 bad input or failed, 130 stopped with Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a notebook's has no encoding that could lack a check mark
+            stream.reconfigure(errors="replace")
     try:
         options = _parser().parse_args(_with_gan(sys.argv[1:] if arguments is None else arguments))
         with warnings.catch_warnings():

@@ -1,9 +1,8 @@
 """`minigan exercise`: the list, checks, hints, solutions, and the teacher's report."""
 
 import argparse
-import csv
 import inspect
-import io
+import os
 import shlex
 import shutil
 import time
@@ -13,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from minigan import table
-from minigan.checkpoint import write_file
 from minigan.exercises.catalogue import EXERCISES, STUBS, Exercise, find
+from minigan.exercises.files import read_folder
 from minigan.exercises.in_place import Served
-from minigan.exercises.runner import FAILED, NOT_WRITTEN, PASSED, Result, check_file, check_folder, load, where
+from minigan.exercises.loading import hides, load, told
+from minigan.exercises.report import write_report
+from minigan.exercises.result import FAILED, NOT_WRITTEN, PASSED, Result
+from minigan.exercises.runner import check_file, check_folder
 from minigan.verdict import RIGHT, WRONG
 
 FOLDER = Path("exercises")  # where a student's files lie, unless they are here or another folder is named
@@ -70,10 +72,12 @@ def passed_functions(folder: Path) -> list[Callable[..., Any]]:
     Those that fail are named; those that are not written yet need no word.
     """
     functions = []
-    for exercise, result in zip(EXERCISES, check_folder(folder), strict=True):
+    results = list(check_folder(folder))  # all, before any file is run in this process
+    for exercise, result in zip(EXERCISES, results, strict=True):
         if result.passed:
             module = _loaded(exercise, folder / exercise.file)
-            functions += [getattr(module, name) for name in exercise.replaces]
+            for name in exercise.replaces:
+                functions += _function(module, name)
         elif result.status == FAILED:
             print(f"left out, since it fails its check: {exercise.name}")
     if not functions:
@@ -86,8 +90,21 @@ def _loaded(exercise: Exercise, path: Path) -> Any:
     path = path.resolve()
     try:
         return load(exercise, path)
-    except (Exception, SystemExit) as error:
-        raise ValueError(f"{where(error, str(path))}{type(error).__name__}: {error}") from None
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit too
+        hidden = f" ({hides(path.parent)})" if hides(path.parent) else ""
+        raise ValueError(f"{told(error, str(path))}{hidden}") from None
+
+
+def _function(module: Any, name: str) -> list[Callable[..., Any]]:
+    """What the student's file has under this name, if it is a function; in place, functions are told by their names."""
+    function = getattr(module, name)
+    if not inspect.isfunction(function):
+        print(f"left out, since it is an object and no function: {name}")
+        return []
+    function.__name__ = name  # a lambda or a wrapper has another
+    return [function]
 
 
 def summary_of(served: Iterable[Served]) -> str:
@@ -172,6 +189,8 @@ def _check(options: argparse.Namespace) -> int:
 
 def _print_result(options: argparse.Namespace, exercise: Exercise, result: Result) -> None:
     print(f"{MARKS[result.status]} {result}")
+    if result.note:
+        print(f"note: {result.note}")
     if result.output:
         lines = result.output.rstrip().splitlines()
         print("\n".join(["your code printed:", *lines[:10], *["..."] * (len(lines) > 10)]))
@@ -193,10 +212,10 @@ def _hint(options: argparse.Namespace) -> int:
 def _reset(options: argparse.Namespace) -> int:
     exercise, folder = find(options.exercise), _folder(options)
     path = folder / exercise.file
-    if path.exists() and path.read_bytes() == (STUBS / exercise.file).read_bytes():
+    if read_folder(folder, [exercise.file]).files.get(exercise.file) == (STUBS / exercise.file).read_bytes():
         print(f"{path} is as it was handed out")
         return 0
-    if path.exists():
+    if os.path.lexists(path):  # a pipe, a folder or a link to nothing too
         kept = next(p for n in count(1) if not (p := path.with_name(f"{path.stem}_old{n}.py")).exists())
         path.rename(kept)
         print(f"your version is now {kept}")
@@ -231,20 +250,6 @@ def _start(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    for folder in options.folders:
-        if not folder.is_dir():
-            raise ValueError(f"{folder} is not a folder")
-    write_file(options.output, b"")  # now, not after the first folder, is the time to learn that it cannot be written
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(["folder", "number", "exercise", "level", "lesson", "status", "diagnosis"])
-    for folder in options.folders:
-        results = list(check_folder(folder))
-        for exercise, result in zip(EXERCISES, results, strict=True):
-            diagnosis = " | ".join(line.strip() for line in result.message.splitlines())
-            row = [folder, exercise.number, exercise.name, exercise.level, exercise.lesson, result.status, diagnosis]
-            writer.writerow(row)
-        print(f"{folder}: {sum(result.passed for result in results)} of {len(results)} passed", flush=True)
-        write_file(options.output, text.getvalue().encode())  # after each folder: nothing is lost if it is stopped
+    write_report(options.folders, options.output)
     print(f"the table is in {options.output}")
     return 0

@@ -9,7 +9,7 @@ from typing import Any
 
 from minigan import table
 from minigan.exercises.catalogue import EXERCISES, Exercise
-from minigan.exercises.runner import where
+from minigan.exercises.loading import where
 from minigan.tensor import Derivative, Tensor, no_grad
 
 
@@ -148,7 +148,7 @@ def _call(what: str, path: str, function: Callable[..., Any], *args: Any) -> Any
         return function(*args)
     except ExerciseError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a student's exit() would end the training without a word
         raise ExerciseError(f"{where(error, path)}{what} raised {type(error).__name__}: {error}") from error
 
 

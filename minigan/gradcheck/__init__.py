@@ -20,7 +20,6 @@ Four things make the check trustworthy:
 """
 
 from minigan.gradcheck.check import gradcheck
-from minigan.gradcheck.hidden import in_plain_words
 from minigan.gradcheck.report import Line, Report
 
-__all__ = ["Line", "Report", "gradcheck", "in_plain_words"]
+__all__ = ["Line", "Report", "gradcheck"]

@@ -26,14 +26,7 @@ def raised(error: Exception, shape: tuple[int, ...], numeric: np.ndarray) -> Mis
             hint = "is a `return` missing?"
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(PACKAGE)]
     where = f" at {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
-    return Mistake("raised", f"its derivative raised {type(error).__name__}{where}: {in_plain_words(error)}", hint)
-
-
-def in_plain_words(error: BaseException) -> str:
-    """What an exception says; NumPy's message for np.tanh(tensor) is turned into what to do."""
-    if isinstance(error, TypeError) and "__array_ufunc__" in str(error):  # NumPy gives it no class of its own
-        return "a NumPy function was given a Tensor; use the function of minigan.ops, or the array in it, x.data"
-    return str(error)
+    return Mistake("raised", f"its derivative raised {type(error).__name__}{where}: {error}", hint)
 
 
 def writes_into_its_input(point: Point, k: int) -> Mistake | None:
