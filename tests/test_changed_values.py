@@ -1,6 +1,7 @@
 """Values that are changed between the forward pass and the walk back: refused, or the old ones are kept."""
 
 import copy
+import operator
 
 import numpy as np
 import pytest
@@ -45,6 +46,8 @@ CHANGES = {
     "clip_weights": lambda D: clip_weights(D.parameters(), 0.01),
     "load_state_dict": lambda D: D.load_state_dict({name: 2 * array for name, array in D.state_dict().items()}),
     "update_average": lambda D: update_average(D, copy.deepcopy(D), 0.5),
+    "a step by hand": lambda D: [setattr(p, "data", operator.isub(p.data, 0.1 * p.grad.data)) for p in D.parameters()],
+    "written into": lambda D: [(p.data.fill(0.5), p.changed()) for p in D.parameters()],
     "new arrays": lambda D: [setattr(p, "data", 2 * p.data) for p in D.parameters()],
 }
 

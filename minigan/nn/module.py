@@ -36,6 +36,15 @@ class Parameter(Tensor):
     def __init__(self, data: Any, dtype: Any = None) -> None:
         super().__init__(data, requires_grad=True, dtype=dtype)
 
+    def _set_data(self, array: Any) -> None:
+        Tensor.data.__set__(self, array)
+        if hasattr(self, "version"):  # it has none yet while it is being made
+            self.changed()
+
+    # `p.data -= lr * p.grad.data` ends in an assignment, so it counts as a change. (p.data[...] = x is none: after it,
+    # call p.changed().)
+    data = property(Tensor.data.__get__, _set_data)
+
 
 class Module:
     """A layer or a network: parameters, and `forward`, which computes with them.
