@@ -16,8 +16,8 @@ from safetensors.numpy import save
 def save_checkpoint(path: Path, arrays: dict[str, np.ndarray], notes: dict[str, Any]) -> None:
     """Write arrays and notes (for JSON) to `path`, so that a kill at any instant leaves the old file or the new one."""
     arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    notes = notes | {"checksum": _checksum(arrays, notes)}
-    write_file(path, save(arrays, {"notes": json.dumps(notes)}))  # one note: the order of several would vary
+    header = {"checksum": _checksum(arrays, notes), "notes": notes}
+    write_file(path, save(arrays, {"minigan": json.dumps(header)}))  # one entry: the order of several would vary
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -26,14 +26,14 @@ def load_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         raise FileNotFoundError(f"there is no checkpoint {path}")
     try:
         with safe_open(path, framework="numpy") as file:
-            notes = json.loads((file.metadata() or {})["notes"])
+            header = json.loads((file.metadata() or {}).get("minigan", "{}"))
             arrays = {name: file.get_tensor(name) for name in file.keys()}
-        if not isinstance(notes, dict) or notes.pop("checksum", None) != _checksum(arrays, notes):
+        if not isinstance(header, dict) or header.get("checksum") != _checksum(arrays, header.get("notes")):
             raise ValueError("its checksum is wrong, or missing as in those of an older minigan")
+        return arrays, header["notes"]
     # TypeError and AttributeError are for types that NumPy lacks, such as bfloat16.
-    except (SafetensorError, KeyError, ValueError, TypeError, AttributeError, RecursionError, MemoryError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError, MemoryError) as error:
         raise ValueError(f"{path} is not a whole checkpoint ({error}): put back a whole copy of it") from None
-    return arrays, notes
 
 
 def _checksum(arrays: dict[str, np.ndarray], notes: dict[str, Any]) -> int:

@@ -109,7 +109,7 @@ def test_a_file_with_types_that_numpy_lacks_is_named(tmp_path, dtype):
     path = tmp_path / "odd.safetensors"
     size = 2 if dtype == "BF16" else 1
     tensor = {"dtype": dtype, "shape": [4], "data_offsets": [0, 4 * size]}
-    header = json.dumps({"__metadata__": {"notes": "{}"}, "a": tensor}).encode()
+    header = json.dumps({"__metadata__": {"minigan": "{}"}, "a": tensor}).encode()
     path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4 * size))
     with pytest.raises(ValueError, match=r"odd\.safetensors"):
         load_checkpoint(path)
@@ -141,9 +141,10 @@ def test_arrays_that_changed_places_are_found(tmp_path):
 
 
 @pytest.mark.parametrize("notes", ["{}", '{"step": 3}', "5", "[]", "null", '"checksum"', "[" * 200_000, "{", "NaN"])
-def test_notes_that_are_none_or_have_no_checksum(tmp_path, notes):
+@pytest.mark.parametrize("key", ["minigan", "notes"])  # the second is of an older minigan
+def test_notes_that_are_none_or_have_no_checksum(tmp_path, key, notes):
     path = tmp_path / "a.safetensors"
-    path.write_bytes(safetensors.numpy.save({"a": np.zeros(3)}, {"notes": notes}))
+    path.write_bytes(safetensors.numpy.save({"a": np.zeros(3)}, {key: notes}))
     with pytest.raises(ValueError, match=r"a\.safetensors is not a whole checkpoint"):
         load_checkpoint(path)
 
