@@ -5,6 +5,10 @@ samples.png  losses.png  training.gif      epochs/  samples after each epoch    
 
 Every file is written whole or not at all, the checkpoint last. So a run that was killed at any instant goes on
 from its checkpoint and ends with the same bytes as one that was not. .lock lets one process at a time train it.
+
+No two uses of the seed draw the same random numbers, since the last number says what for: an epoch's order is of
+[seed, epoch], a step of [seed, step, 1], previews are of [seed, 0, 2], the first weights of [seed, 0, 3], what `minigan
+sample` draws is of [seed, 0, 4]. (NumPy takes [seed, 1] and [seed, 1, 0] for the same: hence the step comes first.)
 """
 
 import copy
@@ -99,7 +103,8 @@ class Run:
             if isinstance(value, int) and value > LARGEST:
                 raise ValueError(f"{name} must be {LARGEST} at most, not {value}")
         self.folder, self.config = folder, config
-        self.gan: GAN = find_gan(config.gan)(config.shapes, np.random.default_rng(config.seed), **config.settings)
+        rng = np.random.default_rng([config.seed, 0, 3])
+        self.gan: GAN = find_gan(config.gan)(config.shapes, rng, **config.settings)
         self.metrics: list[dict[str, float]] = []
         self.checked: Arrays | None = None  # data that were found to be those that the run began with
         _steps_per_epoch(self.gan, config)
@@ -303,7 +308,7 @@ class Run:
 
     def write_picture(self, name: str, arrays: Arrays) -> None:
         """Draw the GAN's preview: for every picture of the run, of the same random numbers."""
-        fakes = self.gan.preview(np.random.default_rng([self.config.seed, 2]))
+        fakes = self.gan.preview(np.random.default_rng([self.config.seed, 0, 2]))
         picture = plots.draw(fakes, next(iter(arrays.values()))[: len(fakes)])
         (self.folder / name).parent.mkdir(exist_ok=True)
         write_file(self.folder / name, plots.to_bytes(picture))

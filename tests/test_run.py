@@ -19,6 +19,7 @@ from test_gans import KINDS, TINY, all_bytes, every_case, tiny_data, tiny_settin
 
 from minigan import lock
 from minigan.checkpoint import load_checkpoint, save_checkpoint
+from minigan.cli import main
 from minigan.data import TOYS
 from minigan.gan import GAN
 from minigan.gans import GANS, find_gan
@@ -403,6 +404,31 @@ def test_toys_are_drawn_anew_and_have_no_checksum(tmp_path):
     run, arrays = create(tmp_path / "r", data=next(iter(TOYS)))
     assert run.config.checksum is None
     run.check_data({"samples": arrays["samples"] + 1e-7})
+
+
+# --- random numbers ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [0, 2**32 + 1])
+def test_no_two_uses_of_the_seed_draw_the_same_numbers(tmp_path, monkeypatch, seed):
+    """Over a run of 3 epochs with 4 steps, and a sample of it. NumPy takes [7, 1] and [7, 1, 0] for the same seed."""
+    made, make = [], np.random.default_rng
+
+    def noted(key=None):
+        made.append((make(key).bytes(16), key))
+        return make(key)
+
+    folder, points = tmp_path / "r", tiny_data("points")["points"]
+    monkeypatch.setattr(np.random, "default_rng", noted)
+    arrays = {"samples": points}
+    run = Run.create(folder, "gan", DATA, arrays, {"batch_size": 6, "epochs": 3}, None, seed)
+    run.train(arrays)
+    assert main(["sample", str(folder), "--seed", str(seed), "-o", str(tmp_path / "s.npz")]) == 0
+    keys = {}
+    for drawn, key in made:
+        keys.setdefault(drawn, set()).add(str(key))
+    assert len(keys) == 3 + 12 + 1 + 1 + 1  # orders of epochs, steps, the previews, the first weights, the sample
+    assert all(len(same) == 1 for same in keys.values()), keys
 
 
 # --- who trains it -----------------------------------------------------------------------------------------------
