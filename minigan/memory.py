@@ -5,6 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+with contextlib.suppress(ImportError):  # Windows has none
+    import resource
+
 
 @contextmanager
 def limited() -> Iterator[None]:
@@ -13,20 +16,19 @@ def limited() -> Iterator[None]:
     Other systems do that by themselves; Linux promises any amount, and ends some process when all is used up.
     """
     try:
-        import resource
-
-        kind = resource.RLIMIT_DATA
         most = _kilobytes("/proc/self/status", "VmData") * 1024 + available()
-        before, hard = resource.getrlimit(kind)
-        known = [limit for limit in (most, before, hard) if limit != resource.RLIM_INFINITY]
-        resource.setrlimit(kind, (min(known), hard))
-    except (ImportError, OSError, ValueError):  # not Linux
+    except OSError:  # not Linux
+        most = None
+    if most is None:
         yield
         return
+    before, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    least = min(limit for limit in (most, before, hard) if limit != resource.RLIM_INFINITY)
+    resource.setrlimit(resource.RLIMIT_DATA, (least, hard))
     try:
         yield
     finally:
-        resource.setrlimit(kind, (before, hard))
+        resource.setrlimit(resource.RLIMIT_DATA, (before, hard))
 
 
 def available() -> int:
@@ -39,5 +41,5 @@ def available() -> int:
 
 def _kilobytes(file: str, *names: str) -> int:
     """The sum of the lines `NAME: 123 kB` of these names."""
-    lines = [line.split(":") for line in Path(file).read_text("ascii", "replace").splitlines()]
+    lines = [line.split(":", 1) for line in Path(file).read_text("ascii", "replace").splitlines()]
     return sum(int(value.split()[0]) for name, value in lines if name in names)
