@@ -1,5 +1,8 @@
 """minigan: a from-scratch GAN library in NumPy that is written to be read. Start with `tensor.py`."""
 
+from minigan import start  # noqa: F401  (before all others)
+
+# isort: split
 from minigan import data, fast, losses, nn, ops, optim
 from minigan.backend import use
 from minigan.errors import ShapeError

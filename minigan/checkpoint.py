@@ -1,7 +1,10 @@
 """Checkpoints in safetensors files: named arrays and short notes, and nothing that could be executed."""
 
+import contextlib
 import json
 import os
+import secrets
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,8 @@ from safetensors.numpy import save
 def save_checkpoint(path: Path, arrays: dict[str, np.ndarray], notes: dict[str, Any]) -> None:
     """Write arrays and notes (for JSON) to `path`, so that a kill at any instant leaves the old file or the new one."""
     arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    write_file(path, save(arrays, {"notes": json.dumps(notes)}))  # one note: the order of several would vary
+    header = {"checksum": _checksum(arrays, notes), "notes": notes}
+    write_file(path, save(arrays, {"minigan": json.dumps(header)}))  # one entry: the order of several would vary
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -22,28 +26,42 @@ def load_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         raise FileNotFoundError(f"there is no checkpoint {path}")
     try:
         with safe_open(path, framework="numpy") as file:
-            notes = json.loads((file.metadata() or {})["notes"])
-            return {name: file.get_tensor(name) for name in file.keys()}, notes
+            header = json.loads((file.metadata() or {}).get("minigan", "{}"))
+            arrays = {name: file.get_tensor(name) for name in file.keys()}
+        if not isinstance(header, dict) or header.get("checksum") != _checksum(arrays, header.get("notes")):
+            raise ValueError("its checksum is wrong, or missing as in those of an older minigan")
+        return arrays, header["notes"]
     # TypeError and AttributeError are for types that NumPy lacks, such as bfloat16.
-    except (SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError, MemoryError) as error:
         raise ValueError(f"{path} is not a whole checkpoint ({error}): put back a whole copy of it") from None
+
+
+def _checksum(arrays: dict[str, np.ndarray], notes: dict[str, Any]) -> int:
+    """A number that changes with any name, shape, type or value."""
+    checksum = zlib.crc32(json.dumps(notes, sort_keys=True).encode())
+    for name, array in sorted(arrays.items()):
+        checksum = zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), checksum)
+        checksum = zlib.crc32(array.tobytes(), checksum)
+    return checksum
 
 
 def write_file(path: Path, content: Any) -> None:
     """Write bytes or text to `path` at once: to a file beside it, which then takes its name.
 
-    On an error, such as a full disk, or on Ctrl-C the old file stays and the half-written one is removed.
+    On an error, such as a full disk, or on Ctrl-C the old file stays and the half-written one is removed. Its name is
+    new, so that two processes never write to the same.
     """
     content = content.encode() if isinstance(content, str) else content
-    beside = path.with_name(path.name + ".part")
+    beside = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     try:
-        with open(beside, "wb") as file:
+        with open(beside, "xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())  # on the disk before it takes the name
         os.replace(beside, path)
     except BaseException as error:  # Ctrl-C too
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # there may be none yet
+            beside.unlink()
         if isinstance(error, OSError):
             error.filename = str(path)  # a full disk does not say which file it was
         raise

@@ -188,7 +188,7 @@ def train(gan: GAN, loader: DataLoader) -> Iterator[dict[str, float]]:
         epoch, done = divmod(gan.steps, len(loader))
         for batch in loader.batches(epoch, start=done):
             with computing(gan):
-                figures = _read(gan.step(np.random.default_rng([loader.seed, 1, gan.steps]), **batch))
+                figures = _read(gan.step(np.random.default_rng([loader.seed, gan.steps, 1]), **batch))
             gan.steps += 1
             for name, value in figures.items():
                 if not math.isfinite(value):

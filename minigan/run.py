@@ -4,16 +4,23 @@ config.json  the settings      checkpoint.safetensors  all that training changes
 samples.png  losses.png  training.gif      epochs/  samples after each epoch        frames/  the GIF's pictures
 
 Every file is written whole or not at all, the checkpoint last. So a run that was killed at any instant goes on
-from its checkpoint and ends with the same bytes as one that was not.
+from its checkpoint and ends with the same bytes as one that was not. .lock lets one process at a time train it.
+
+No two uses of the seed draw the same random numbers, since the last number says what for: an epoch's order is of
+[seed, epoch], a step of [seed, step, 1], previews are of [seed, 0, 2], the first weights of [seed, 0, 3], what `minigan
+sample` draws is of [seed, 0, 4]. (NumPy takes [seed, 1] and [seed, 1, 0] for the same: hence the step comes first.)
 """
 
 import copy
 import json
 import math
+import re
+import shutil
 import signal
+import threading
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,9 +39,12 @@ from minigan.data.images import open_picture
 from minigan.gan import GAN, train
 from minigan.gans import GANS, find_gan
 from minigan.gans.about import about
+from minigan.lock import LOCK, locked
 from minigan.nn.summary import table, watched
 
 FRAMES = 40  # pictures in training.gif, and checkpoints in a run, besides those at the ends of epochs
+UNFINISHED = r"(config\.json|checkpoint\.safetensors|metrics\.jsonl|[a-z0-9_]+\.(png|gif))(\.[0-9a-f]{8})?\.part"
+LARGEST = 10**9  # of a setting that is a whole number: no GAN of that many channels or epochs fits into any machine
 KINDS = ("images", "points", "labels", "samples")  # what a step's arguments can be called
 Arrays = dict[str, np.ndarray]
 
@@ -89,9 +99,14 @@ class Run:
 
     def __init__(self, folder: Path, config: Config) -> None:
         check_integer("seed", config.seed, 0)
+        for name, value in config.settings.items():
+            if isinstance(value, int) and value > LARGEST:
+                raise ValueError(f"{name} must be {LARGEST} at most, not {value}")
         self.folder, self.config = folder, config
-        self.gan: GAN = find_gan(config.gan)(config.shapes, np.random.default_rng(config.seed), **config.settings)
+        rng = np.random.default_rng([config.seed, 0, 3])
+        self.gan: GAN = find_gan(config.gan)(config.shapes, rng, **config.settings)
         self.metrics: list[dict[str, float]] = []
+        self.checked: Arrays | None = None  # data that were found to be those that the run began with
         _steps_per_epoch(self.gan, config)
 
     @property
@@ -115,14 +130,16 @@ class Run:
         if data not in NAMES and "epochs" not in settings:
             run.gan.epochs = config.settings["epochs"] = max(run.gan.epochs, 1500 // steps)
         config.checksum = run.checksum_of(arrays)
-        if not folder.parent.exists():  # a file in its place gets a better sentence below
-            folder.parent.mkdir(parents=True, exist_ok=True)
         try:
+            if not folder.parent.exists():  # a file in its place gets a better sentence below
+                folder.parent.mkdir(parents=True, exist_ok=True)
             run._begin(arrays)
         except OSError as error:
             error.filename = str(folder)  # and not that of a folder that is gone
             raise
-        return cls.open(folder)
+        run = cls.open(folder)
+        run.checked = arrays
+        return run
 
     def _begin(self, arrays: Arrays) -> None:
         """Write the run before its first step.
@@ -130,7 +147,8 @@ class Run:
         Made in a folder that no other process knows, it takes its name when complete, even if we are killed.
         """
         folder = self.folder
-        with TemporaryDirectory(".part", folder.name + ".", folder.parent) as private:
+        _remove_unfinished_runs(folder.parent)
+        with TemporaryDirectory(".part", "minigan.", folder.parent) as private, locked(Path(private)):
             self.folder = unfinished = Path(private) / "run"
             unfinished.mkdir()
             self.write_config()
@@ -175,8 +193,9 @@ class Run:
         return "\n".join(f"{name}\n{table(found, networks[name])}" for name, found in rows.items())
 
     def write_config(self) -> None:
-        """Write config.json."""
-        write_file(self.folder / "config.json", json.dumps(asdict(self.config), indent=2) + "\n")
+        """Write config.json. Raises ValueError while another process trains this run."""
+        with locked(self.folder):
+            write_file(self.folder / "config.json", json.dumps(asdict(self.config), indent=2) + "\n")
 
     def train_longer(self, epochs: int) -> None:
         """Raise the number of epochs; raises ValueError where so many are made already."""
@@ -197,6 +216,8 @@ class Run:
 
     def check_data(self, arrays: Arrays) -> None:
         """Raise ValueError unless these are the data that the run began with."""
+        if arrays is self.checked:
+            return
         config, count = self.config, len(next(iter(arrays.values())))
         if (shapes_of(arrays), count) != (config.shapes, config.count):
             raise ValueError(
@@ -208,10 +229,27 @@ class Run:
                 f"the values of the data {config.data} have changed since this run began: put the old data back, "
                 "or begin a new run"
             )
+        self.checked = arrays
 
     def train(self, arrays: Arrays) -> bool:
-        """Train to the end, with a progress bar; returns whether it got there, or was stopped with Ctrl-C."""
+        """Train to the end, with a progress bar; returns whether it got there, or was stopped with Ctrl-C.
+
+        Raises ValueError where the data are not the run's own, and while another process trains it.
+        """
         self.check_data(arrays)
+        with locked(self.folder) as alone:
+            if alone:
+                self._remove_unfinished_files()
+            return self._train(arrays)
+
+    def _remove_unfinished_files(self) -> None:
+        """Remove what a process that was killed while it wrote a file has left."""
+        for folder in (self.folder, self.folder / "epochs", self.folder / "frames"):
+            for path in folder.glob("*.part"):
+                if re.fullmatch(UNFINISHED, path.name) and path.is_file():
+                    path.unlink(missing_ok=True)
+
+    def _train(self, arrays: Arrays) -> bool:
         gan, batch = self.gan, self.gan.samples_per_step
         on_device = {name: backend.asarray(array) for name, array in arrays.items()}
         loader = DataLoader(on_device, batch_size=batch, seed=self.config.seed)
@@ -248,24 +286,29 @@ class Run:
         if not path.exists():
             return []
         try:
+            if not path.is_file():  # such as a pipe, which would be waited for
+                raise ValueError("it is not a file")
             metrics = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
             for line in metrics:
                 check_integer("step", line["step"], 1)
                 if len(line) == 1 or not all(math.isfinite(value) for value in line.values()):
                     raise ValueError(f"a line must have figures that are finite: {line}")
             return [line for line in metrics if line["step"] <= self.gan.steps]
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, MemoryError) as error:
             raise ValueError(f"{path} is damaged ({error}): empty it to go on without its figures") from None
 
     def _read_frames(self) -> list[Image.Image]:
+        paths = sorted((self.folder / "frames").glob("*.png"))
         try:
-            return [open_picture(path) for path in sorted((self.folder / "frames").glob("*.png"))]
+            if others := [path for path in paths if not path.is_file()]:
+                raise ValueError(f"{others[0]} is not a file")
+            return [open_picture(path) for path in paths]
         except ValueError as error:
             raise ValueError(f"{error}: delete it to go on without it") from None
 
     def write_picture(self, name: str, arrays: Arrays) -> None:
         """Draw the GAN's preview: for every picture of the run, of the same random numbers."""
-        fakes = self.gan.preview(np.random.default_rng([self.config.seed, 2]))
+        fakes = self.gan.preview(np.random.default_rng([self.config.seed, 0, 2]))
         picture = plots.draw(fakes, next(iter(arrays.values()))[: len(fakes)])
         (self.folder / name).parent.mkdir(exist_ok=True)
         write_file(self.folder / name, plots.to_bytes(picture))
@@ -340,15 +383,35 @@ def _check_free(folder: Path) -> None:
         raise ValueError(f"{folder} exists already: choose another --output, or go on with --resume {folder}")
 
 
+def _remove_unfinished_runs(parent: Path) -> None:
+    """Remove what processes that were killed in `Run._begin` have left, but not what living ones are making."""
+    for private in parent.glob("minigan.????????.part"):
+        with suppress(ValueError, OSError):  # somebody else's, or locked
+            names = {path.name for path in private.iterdir()}
+            if not names or names - {"run", LOCK}:
+                continue  # just begun, or not ours
+            with locked(private) as alone:
+                if alone:
+                    shutil.rmtree(private / "run", ignore_errors=True)
+            if alone:
+                shutil.rmtree(private)
+
+
 @contextmanager
 def _ctrl_c_pressed() -> Iterator[list[bool]]:
-    """A list that is empty until Ctrl-C is pressed; a second Ctrl-C stops at once, as usual."""
+    """A list that is empty until Ctrl-C is pressed; a second Ctrl-C stops at once, as usual.
+
+    Only the main thread hears Ctrl-C; in others, the list stays empty.
+    """
     pressed: list[bool] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield pressed
+        return
     usual = signal.getsignal(signal.SIGINT)
 
     def note(signum: int, frame: FrameType | None) -> None:
-        pressed.append(True)
-        signal.signal(signal.SIGINT, usual)
+        pressed.append(True)  # where Ctrl-C was ignored, as in a shell's background jobs, the second one still stops
+        signal.signal(signal.SIGINT, usual if callable(usual) else signal.default_int_handler)
 
     signal.signal(signal.SIGINT, note)
     try:

@@ -285,10 +285,12 @@ def test_a_file_that_is_no_result(fakes, tmp_path, monkeypatch, capsys):
     compare._write(tmp_path / "beside.json", [row(other="other")])
     beside = (tmp_path / "beside.json").read_text()
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: sys)  # as if PyTorch were there
-    for content in ("", "[]", '{"rows": 3}', '{"rows": [3]}', '{"rows": [{"workload": "W1"}]}', beside):
+    for content in ("", "[]", '{"rows": 3}', '{"rows": [3]}', '{"rows": [{"workload": "W1"}]}', "[" * 200_000, beside):
         (tmp_path / "old.json").write_text(content)
         assert cli.main(["bench", "--against", str(tmp_path / "old.json")]) == 2
         assert "is not a result of `minigan bench --json`" in capsys.readouterr().err
+    assert cli.main(["bench", "--against", os.devnull]) == 2
+    assert "is not a result of `minigan bench --json`" in capsys.readouterr().err
 
 
 # --- two checkouts of minigan ------------------------------------------------------------------------------

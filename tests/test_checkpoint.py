@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from minigan import checkpoint, nn
 from minigan.checkpoint import load_checkpoint, save_checkpoint, write_file
@@ -108,10 +109,71 @@ def test_a_file_with_types_that_numpy_lacks_is_named(tmp_path, dtype):
     path = tmp_path / "odd.safetensors"
     size = 2 if dtype == "BF16" else 1
     tensor = {"dtype": dtype, "shape": [4], "data_offsets": [0, 4 * size]}
-    header = json.dumps({"__metadata__": {"notes": "{}"}, "a": tensor}).encode()
+    header = json.dumps({"__metadata__": {"minigan": "{}"}, "a": tensor}).encode()
     path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4 * size))
     with pytest.raises(ValueError, match=r"odd\.safetensors"):
         load_checkpoint(path)
+
+
+def test_any_byte_that_changed_is_found(tmp_path):
+    """In the numbers, where most stay finite, and in the header with names, types and notes."""
+    path = tmp_path / "a.safetensors"
+    save_checkpoint(path, {"a": np.arange(10.0), "b": np.ones((3, 3), np.float32), "c": np.arange(4)}, {"step": 12})
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        for change in (1, 16, 255):
+            damaged = bytearray(whole)
+            damaged[place] ^= change
+            path.write_bytes(damaged)
+            with pytest.raises(ValueError, match=r"a\.safetensors is not a whole checkpoint \(.*\): put back a whole"):
+                load_checkpoint(path)
+    path.write_bytes(whole)
+    assert load_checkpoint(path)[1] == {"step": 12}
+
+
+def test_arrays_that_changed_places_are_found(tmp_path):
+    path, one, other = tmp_path / "a.safetensors", np.zeros(3), np.ones(3)
+    save_checkpoint(path, {"one": one, "other": other}, {})
+    swapped = path.read_bytes().replace(b'"one"', b'"x"').replace(b'"other"', b'"one"').replace(b'"x"', b'"other"')
+    path.write_bytes(swapped)
+    with pytest.raises(ValueError, match="its checksum is wrong"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize("notes", ["{}", '{"step": 3}', "5", "[]", "null", '"checksum"', "[" * 200_000, "{", "NaN"])
+@pytest.mark.parametrize("key", ["minigan", "notes"])  # the second is of an older minigan
+def test_notes_that_are_none_or_have_no_checksum(tmp_path, key, notes):
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(safetensors.numpy.save({"a": np.zeros(3)}, {key: notes}))
+    with pytest.raises(ValueError, match=r"a\.safetensors is not a whole checkpoint"):
+        load_checkpoint(path)
+
+
+def test_two_that_write_one_file_at_the_same_time(tmp_path, monkeypatch):
+    """Each writes to a file of its own, and whoever is last wins. Here one comes while the other waits for its disk."""
+    path, fsync, beside = tmp_path / "file", os.fsync, []
+
+    def other_comes(number):
+        monkeypatch.setattr(os, "fsync", fsync)
+        fsync(number)
+        write_file(path, b"the other's")
+        beside.append(path.read_bytes())
+
+    monkeypatch.setattr(os, "fsync", other_comes)
+    write_file(path, b"ours")
+    assert beside == [b"the other's"] and path.read_bytes() == b"ours" and os.listdir(tmp_path) == ["file"]
+    names = set()
+    monkeypatch.setattr(os, "replace", lambda source, target: names.add(Path(source).name))
+    for _ in range(20):
+        write_file(path, b"")
+    assert len(names) == 20 and all(name.startswith("file.") and name.endswith(".part") for name in names)
+
+
+def test_files_may_be_read_by_others_as_the_system_is_set(tmp_path):
+    """A private name must not make a private file: `umask` decides."""
+    (tmp_path / "usual").touch()
+    write_file(tmp_path / "file", b"")
+    assert (tmp_path / "file").stat().st_mode == (tmp_path / "usual").stat().st_mode
 
 
 def test_nothing_and_a_folder_are_no_checkpoints(tmp_path):
@@ -234,3 +296,11 @@ def test_a_real_limit_on_the_size_of_files(tmp_path):
 def test_a_folder_that_does_not_exist_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         write_file(tmp_path / "nowhere" / "file", b"content")
+
+
+def test_an_error_names_the_file_itself_and_not_the_unfinished_one(tmp_path):
+    (tmp_path / "a file").touch()
+    for path in (tmp_path / "a file" / "x", tmp_path / "nowhere" / "x", tmp_path / ("x" * 300)):
+        with pytest.raises(OSError) as error:
+            write_file(path, b"content")
+        assert error.value.filename == str(path)

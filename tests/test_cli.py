@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import numpy as np
@@ -17,6 +18,7 @@ import pytest
 from PIL import Image
 from solved import solved
 
+from minigan import checkpoint, memory
 from minigan.checkpoint import load_checkpoint
 from minigan.cli import _with_gan, main
 from minigan.exercises.catalogue import find
@@ -438,7 +440,9 @@ def test_ctrl_c_saves_and_resume_ends_with_the_same_bytes(data, tmp_path):
     assert contents(stopped) == contents(straight)
 
 
-def test_a_second_ctrl_c_says_how_to_go_on_and_leaves_whole_files(capsys, data, tmp_path, monkeypatch):
+@pytest.mark.parametrize("at_start", [signal.default_int_handler, signal.SIG_IGN], ids=["heard", "ignored"])
+def test_a_second_ctrl_c_says_how_to_go_on_and_leaves_whole_files(capsys, data, tmp_path, monkeypatch, at_start):
+    """Also where Ctrl-C is ignored at the start, as in background jobs of a shell."""
     save, presses = Run.save, []
 
     def press(number):
@@ -452,9 +456,10 @@ def test_a_second_ctrl_c_says_how_to_go_on_and_leaves_whole_files(capsys, data, 
         save(run)
 
     monkeypatch.setattr(Run, "save", save_with_ctrl_c_twice)
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored under nohup
+    before = signal.signal(signal.SIGINT, at_start)
     try:
         assert main(["train", *options(data), "--output", str(tmp_path / "r")]) == 130
+        assert signal.getsignal(signal.SIGINT) == at_start
     finally:
         signal.signal(signal.SIGINT, before)
     assert len(presses) == 1, "the second one must stop it at once"
@@ -465,13 +470,73 @@ def test_a_second_ctrl_c_says_how_to_go_on_and_leaves_whole_files(capsys, data, 
     assert main(["train", "--resume", str(tmp_path / "r")]) == 0
 
 
-def test_ctrl_c_while_modules_are_imported(tmp_path):
-    (tmp_path / "matplotlib.py").write_text("import signal\nsignal.raise_signal(signal.SIGINT)\n")
+@pytest.mark.parametrize("times", [1, 5])
+@pytest.mark.parametrize("module", ["threadpoolctl", "matplotlib"])
+def test_ctrl_c_while_modules_are_imported(tmp_path, module, times):
+    """The first of them by the library itself, before its command line is reached."""
+    (tmp_path / f"{module}.py").write_text("import signal\n" + "signal.raise_signal(signal.SIGINT)\n" * times)
     paths = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     out = subprocess.run(
         COMMAND, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True, preexec_fn=hears_ctrl_c
     )
     assert (out.returncode, out.stderr) == (130, "")
+
+
+def test_a_program_that_imports_minigan_keeps_its_own_ctrl_c():
+    code = "import signal, minigan\nassert signal.getsignal(signal.SIGINT) is signal.default_int_handler"
+    assert subprocess.run([sys.executable, "-c", code], preexec_fn=hears_ctrl_c).returncode == 0
+
+
+# Imported by Python before all else: once a function of a module is called, a process presses Ctrl-C, until the end.
+STORM = """
+import os, signal, sys, time
+module, function, pause = os.environ["STORM"].split(":")
+command = os.getpid()
+
+def watch(frame, event, argument):
+    if event == "call" and frame.f_code.co_name == function and frame.f_globals.get("__name__") == module:
+        sys.setprofile(None)
+        if os.fork() == 0:
+            os.setsid()
+            for descriptor in range(3):
+                os.close(descriptor)
+            while os.getppid() == command:
+                os.kill(command, signal.SIGINT)
+                time.sleep(float(pause))
+            os._exit(0)
+
+sys.setprofile(watch)
+"""
+
+
+@pytest.mark.parametrize("pause", ["0", "0.003"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "minigan.cli:_parser",
+        "minigan.data.by_name:load",
+        "minigan.run:create",
+        "minigan.run:write_picture",
+        "minigan.run:save",
+        "minigan.run:_write_pictures",
+        "minigan.checkpoint:write_file",
+        "minigan.plots.images:draw",
+    ],
+)
+def test_a_storm_of_ctrl_c(data, tmp_path, place, pause):
+    """However many come and whatever they hit: no traceback, one line at most, and the run is whole."""
+    (tmp_path / "sitecustomize.py").write_text(STORM)
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]),
+        "STORM": f"{place}:{pause}",
+    }
+    command = [*COMMAND, "train", *options(data, 1), "--output", str(tmp_path / "r")]
+    out = subprocess.run(command, env=environment, capture_output=True, text=True, preexec_fn=hears_ctrl_c, timeout=60)
+    assert out.returncode == 130, out.stderr
+    assert "Traceback" not in out.stderr and "Error" not in out.stderr and "KeyboardInterrupt" not in out.stderr
+    assert sum(line.startswith("minigan") for line in out.stderr.splitlines()) <= 1
+    if (tmp_path / "r").exists():
+        assert main(["train", "--resume", str(tmp_path / "r")]) == 0
 
 
 def killable(name, data, epochs):
@@ -631,12 +696,28 @@ def test_a_device_that_the_environment_names_wrongly(finished, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_of_another_gan_is_not_resumed_as_this_one(capsys, finished):
-    before = contents(finished)
-    assert "is a run of conditional, not of wgan: leave the name out" in fails(
-        capsys, "train", "wgan", "--resume", finished
-    )
-    assert contents(finished) == before
+def test_a_run_of_another_gan_is_not_resumed_as_this_one(capsys, finished, points):
+    for run, own, name in ((finished, "conditional", "wgan"), (points, "gan", "conditional"), (points, "gan", "dcgan")):
+        before = contents(run)
+        sentence = f"is a run of {own}, not of {name}: leave the name out"
+        assert sentence in fails(capsys, "train", name, "--resume", run)
+        assert sentence in fails(capsys, "train", "--resume", run, name)
+        assert contents(run) == before
+        for words in (["--resume", run], [own, "--resume", run], [f"--resume={run}"]):
+            assert main(["train", *map(str, words)]) == 0
+
+
+@pytest.mark.parametrize("words", [[], ["--epochs", "3"], ["--data"], ["--data", "--epochs", "4"]])
+def test_a_run_looks_through_its_data_once(data, finished, tmp_path, monkeypatch, words):
+    looks, look = [], Run.checksum_of
+    monkeypatch.setattr(Run, "checksum_of", lambda run, arrays: looks.append(run) or look(run, arrays))
+    shutil.copytree(finished, tmp_path / "r")
+    shutil.copy(data, tmp_path / "moved.npz")
+    typed = [part for word in words for part in ([word, str(tmp_path / "moved.npz")] if word == "--data" else [word])]
+    assert main(["train", "--resume", str(tmp_path / "r"), *typed]) == 0
+    assert len(looks) == 1
+    assert main(["train", *options(data, 1), "--output", str(tmp_path / "new")]) == 0
+    assert len(looks) == 2
 
 
 def test_an_output_folder_that_exists_is_left_alone(capsys, data, finished):
@@ -655,6 +736,28 @@ def test_of_two_that_create_the_same_run_one_gets_it_whole(data, tmp_path):
     loser = errors[codes.index(2)].strip().splitlines()
     assert len(loser) == 1 and "r exists already" in loser[0]
     assert Run.open(tmp_path / "r").gan.steps == 24 and [p.name for p in tmp_path.iterdir()] == ["r"]
+
+
+def test_of_two_that_resume_one_run_one_trains_it(capsys, data, tmp_path):
+    """The other ends in a sentence and changes nothing; when the first is killed, the next may go on at once."""
+    straight, run = tmp_path / "straight", tmp_path / "r"
+    assert main(["train", *options(data, 8), "--output", str(straight)]) == 0
+    command = [*COMMAND, "train", *options(data, 8), "--output", str(run)]
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(run / "epochs" / "epoch_001.png", first)
+        first.send_signal(signal.SIGSTOP)
+        before = contents(run)
+        for words in ([], ["--epochs", "40"], ["--data", str(data), "--epochs", "40"]):
+            sentence = fails(capsys, "train", "--resume", run, *words)
+            assert f"{run} is being trained by another process (pid {first.pid}): wait, or stop it" in sentence
+        assert main(["sample", str(run), "-n", "2", "-o", str(tmp_path / "s.png")]) == 0
+        assert contents(run) == before
+    finally:
+        first.kill()
+        first.wait()
+    assert main(["train", "--resume", str(run)]) == 0
+    assert contents(run) == contents(straight)
 
 
 def test_the_loser_of_a_race_at_the_last_instant(capsys, data, finished, tmp_path, monkeypatch):
@@ -689,7 +792,9 @@ def test_a_damaged_checkpoint(capsys, finished, tmp_path):
     shutil.copytree(finished, tmp_path / "r")
     path = tmp_path / "r" / "checkpoint.safetensors"
     whole = path.read_bytes()
-    for damaged in (whole[:1000], whole[:-1], b"", b"x" * 500):
+    one_number = bytearray(whole)
+    one_number[-3] ^= 0x40  # of a weight, which stays finite
+    for damaged in (whole[:1000], whole[:-1], b"", b"x" * 500, bytes(one_number)):
         path.write_bytes(damaged)
         assert "is not a whole checkpoint" in fails(capsys, "train", "--resume", tmp_path / "r")
         assert "is not a whole checkpoint" in fails(capsys, "sample", tmp_path / "r", "-o", tmp_path / "s.png")
@@ -815,8 +920,64 @@ def test_a_disk_that_is_full_before_there_is_a_run(capsys, data, tmp_path, monke
 
     monkeypatch.setattr(os, "fsync", full_disk)
     message = fails(capsys, "train", *options(data), "--output", tmp_path / "r")
-    assert "No space left on device: free some space" in message and "resume" not in message
+    assert f"{tmp_path / 'r'}: No space left on device: free some space" in message and "resume" not in message
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("fails_at", ["mkdtemp", "mkdir", "rename", "open"])
+def test_a_folder_that_may_not_be_made(capsys, data, tmp_path, monkeypatch, fails_at):
+    """The sentence names the run's own folder, at whatever step, and not one that it would have had on the way."""
+
+    def refuse(*arguments, **options):
+        raise PermissionError(errno.EACCES, "Permission denied", str(arguments[0]))
+
+    folder = tmp_path / "new" / "r" if fails_at == "mkdir" else tmp_path / "r"
+    owner = {"mkdtemp": tempfile, "open": checkpoint}.get(fails_at, type(tmp_path))
+    monkeypatch.setattr(owner, fails_at, refuse, raising=False)
+    last = fails(capsys, "train", *options(data), "--output", folder)
+    assert last == f"minigan: {folder}: Permission denied"
+
+
+def test_a_name_that_is_too_long(capsys, data, tmp_path):
+    """The longest that the system takes is not too long: what stands beside it while it is made has a short one."""
+    last = fails(capsys, "train", *options(data, 1), "--output", tmp_path / ("r" * 300))
+    assert last.startswith(f"minigan: {tmp_path / ('r' * 300)}: ")
+    assert list(tmp_path.iterdir()) == []
+    assert main(["train", *options(data, 1), "--output", str(tmp_path / ("r" * 255))]) == 0
+
+
+only_linux = pytest.mark.skipif(sys.platform != "linux", reason="other systems promise no memory that they lack")
+
+
+@only_linux
+@pytest.mark.parametrize("width", [50_000, 10**9, 10**12, 10**30])
+def test_networks_larger_than_the_memory(capsys, data, finished, tmp_path, monkeypatch, width):
+    """Refused before the memory is used up: Linux would promise it, and end the process in the middle."""
+    monkeypatch.setattr(memory, "available", lambda: 2**28)  # 50,000 channels start with 400 MB, and need 40 GB
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_DATA)
+    for gan in ("conditional", "dcgan"):
+        sentence = fails(capsys, "train", gan, *options(data)[:-2], "--width", width, "--output", tmp_path / "r")
+        assert re.search(
+            r"not enough memory \(.*\): use a smaller .*--width|width must be 1000000000 at most", sentence
+        )
+    assert list(tmp_path.iterdir()) == [] and resource.getrlimit(resource.RLIMIT_DATA) == limits
+    shutil.copytree(finished, tmp_path / "r")
+    change_config(tmp_path / "r", settings=config_of(finished)["settings"] | {"width": width})
+    for command in (["train", "--resume", tmp_path / "r"], ["sample", tmp_path / "r", "-o", tmp_path / "s.png"]):
+        assert "config.json is damaged (" in fails(capsys, *command)
+
+
+@only_linux
+def test_the_memory_that_there_is():
+    resource = pytest.importorskip("resource")
+    assert 2**20 < memory.available() < 2**50
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    with memory.limited():
+        inside = resource.getrlimit(resource.RLIMIT_DATA)
+        np.ones(10**6)
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
+    assert inside[0] >= memory.available() / 2 and inside[1] == before[1]
 
 
 def test_too_little_memory(capsys, finished, tmp_path, monkeypatch):

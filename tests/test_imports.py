@@ -14,6 +14,9 @@ import minigan
 PACKAGE = Path(minigan.__file__).resolve().parent
 
 FLOORS = {
+    "start": -1,
+    "lock": -1,
+    "memory": -1,
     "checks": -1,
     "verdict": -1,
     "errors": -1,

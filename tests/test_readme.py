@@ -1,6 +1,7 @@
 """What README shows must work as it stands there."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -59,3 +60,11 @@ def test_the_length_of_the_core_is_measured():
     lines = sum(bool(line.strip()) for file in files for line in file.read_text("utf-8").splitlines())
     said = int(re.search(r"about ([\d,]+) lines", README)[1].replace(",", ""))
     assert abs(lines - said) <= 50
+
+
+def test_the_oldest_versions_are_those_that_can_be_installed():
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8"))["project"]
+    words = " ".join(README.split()).lower()
+    for package, version in (line.split(">=") for line in project["dependencies"]):
+        assert re.search(rf"\b{package} {re.escape(version)}\b(?!\.\d)", words), package
+    assert project["requires-python"] == ">=3.11" and "python 3.11" in words

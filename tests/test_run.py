@@ -2,18 +2,28 @@
 
 import copy
 import dataclasses
+import errno
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from test_gans import KINDS, TINY, all_bytes, every_case, tiny_data, tiny_settings
 
+from minigan import lock
 from minigan.checkpoint import load_checkpoint, save_checkpoint
+from minigan.cli import main
 from minigan.data import TOYS
 from minigan.gan import GAN
 from minigan.gans import GANS, find_gan
+from minigan.lock import LOCK, locked
 from minigan.run import Run, arrays_for, default_settings, shapes_of
 
 DATA = "some/data.npz"  # a path that nobody opens here
@@ -233,6 +243,14 @@ def test_another_number_of_classes_does_not_fit_the_checkpoint(finished, tmp_pat
         Run.open(tmp_path / "r")
 
 
+@pytest.mark.parametrize("depth", [200_000, 1_000_000])
+@pytest.mark.parametrize("bracket", ["[", '{"a":'])
+def test_deep_brackets_instead_of_a_config(finished, tmp_path, bracket, depth):
+    shutil.copytree(finished["gan"], tmp_path / "r")
+    (tmp_path / "r" / "config.json").write_text(bracket * depth)
+    assert "is damaged (" in sentence_of(tmp_path / "r")
+
+
 @pytest.mark.parametrize("width", [10**12, 10**30])
 def test_a_network_that_fits_into_no_memory(finished, tmp_path, width):
     shutil.copytree(finished["conditional"], tmp_path / "r")
@@ -386,6 +404,210 @@ def test_toys_are_drawn_anew_and_have_no_checksum(tmp_path):
     run, arrays = create(tmp_path / "r", data=next(iter(TOYS)))
     assert run.config.checksum is None
     run.check_data({"samples": arrays["samples"] + 1e-7})
+
+
+# --- random numbers ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [0, 2**32 + 1])
+def test_no_two_uses_of_the_seed_draw_the_same_numbers(tmp_path, monkeypatch, seed):
+    """Over a run of 3 epochs with 4 steps, and a sample of it. NumPy takes [7, 1] and [7, 1, 0] for the same seed."""
+    made, make = [], np.random.default_rng
+
+    def noted(key=None):
+        made.append((make(key).bytes(16), key))
+        return make(key)
+
+    folder, points = tmp_path / "r", tiny_data("points")["points"]
+    monkeypatch.setattr(np.random, "default_rng", noted)
+    arrays = {"samples": points}
+    run = Run.create(folder, "gan", DATA, arrays, {"batch_size": 6, "epochs": 3}, None, seed)
+    run.train(arrays)
+    assert main(["sample", str(folder), "--seed", str(seed), "-o", str(tmp_path / "s.npz")]) == 0
+    keys = {}
+    for drawn, key in made:
+        keys.setdefault(drawn, set()).add(str(key))
+    assert len(keys) == 3 + 12 + 1 + 1 + 1  # orders of epochs, steps, the previews, the first weights, the sample
+    assert all(len(same) == 1 for same in keys.values()), keys
+
+
+# --- who trains it -----------------------------------------------------------------------------------------------
+
+
+def in_a_thread(work):
+    """The result of `work` in a thread that is not the main one, or its error."""
+    results = []
+
+    def run():
+        try:
+            results.append(work())
+        except BaseException as error:
+            results.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join(60)
+    return results[0]
+
+
+def test_training_in_another_thread(finished, tmp_path):
+    """Where Python lets no signal handler be set, and Ctrl-C is the main thread's."""
+    before = signal.getsignal(signal.SIGINT)
+    run, arrays = create(tmp_path / "r")
+    assert in_a_thread(lambda: run.train(arrays)) is True
+    assert contents(tmp_path / "r") == contents(finished["gan"]) and signal.getsignal(signal.SIGINT) is before
+    longer = Run.open(tmp_path / "r")
+    longer.train_longer(3)
+    assert in_a_thread(lambda: longer.train(arrays)) is True
+
+
+@pytest.mark.parametrize("usual", [signal.SIG_IGN, signal.SIG_DFL, signal.default_int_handler, lambda *_: None])
+def test_after_training_ctrl_c_means_what_it_did_before(tmp_path, usual):
+    run, arrays = create(tmp_path / "r")
+    before = signal.signal(signal.SIGINT, usual)
+    try:
+        run.train(arrays)
+        assert signal.getsignal(signal.SIGINT) is usual or signal.getsignal(signal.SIGINT) == usual
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_run_that_another_process_trains_is_left_alone(finished, tmp_path):
+    shutil.copytree(finished["gan"], tmp_path / "r")
+    run, arrays = Run.open(tmp_path / "r"), arrays_for("gan", tiny_data("images 8x8"))
+    sentence = rf"{tmp_path / 'r'} is being trained by another process \(pid {os.getpid()}\): wait, or stop it"
+    with locked(tmp_path / "r") as sure:
+        assert sure
+        before = contents(tmp_path / "r")
+        for change in (lambda: run.train(arrays), lambda: run.train_longer(9), run.write_config):
+            with pytest.raises(ValueError, match=sentence):
+                change()
+        assert contents(tmp_path / "r") == before
+        assert Run.open(tmp_path / "r").gan.steps == 12  # to look at it is allowed
+        create(tmp_path / "another")[0].train(arrays)
+    Run.open(tmp_path / "r").train_longer(3)
+    assert Run.open(tmp_path / "r").train(arrays)
+
+
+def test_the_lock_of_a_killed_process_is_gone(finished, tmp_path):
+    shutil.copytree(finished["gan"], tmp_path / "r")
+    script = (
+        "import os, pathlib, sys\nfrom minigan.lock import locked\n"
+        "with locked(pathlib.Path(sys.argv[1])):\n    print(os.getpid(), flush=True)\n    sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "r")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert int(holder.stdout.readline()) == holder.pid
+        with pytest.raises(ValueError, match=rf"\(pid {holder.pid}\)"), locked(tmp_path / "r"):
+            pass
+        holder.kill()
+        holder.wait()
+    assert (tmp_path / "r" / LOCK).read_bytes()  # its number is still there, and nobody's
+    assert Run.open(tmp_path / "r").train(arrays_for("gan", tiny_data("images 8x8")))
+    assert contents(tmp_path / "r") == contents(finished["gan"])
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOLCK, "No locks available"), NameError("fcntl")])
+def test_where_there_are_no_locks_training_goes_on(finished, tmp_path, monkeypatch, error):
+    def refuse(file):
+        raise error
+
+    monkeypatch.setattr(lock, "_lock", refuse)
+    run, arrays = create(tmp_path / "r")
+    (tmp_path / "r" / "samples.png.0123abcd.part").touch()  # perhaps another's, who writes it now
+    assert run.train(arrays)
+    (tmp_path / "r" / "samples.png.0123abcd.part").unlink()
+    assert contents(tmp_path / "r") == contents(finished["gan"])
+
+
+def killed_in_the_middle(folder, tmp_path, what):
+    """Run `what` in a process that dies while it writes its second file."""
+    script = (
+        "import os, signal, sys\nsys.path.insert(0, sys.argv[1])\n"
+        "from test_run import *\nfrom pathlib import Path\n"
+        "calls, fsync = [], os.fsync\n"
+        "def die(number):\n"
+        "    calls.append(fsync(number))\n"
+        "    if len(calls) == 2:\n        os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"os.fsync = die\nfolder = Path(sys.argv[2])\n{what}\n"
+    )
+    out = subprocess.run([sys.executable, "-c", script, str(Path(__file__).parent), str(folder)], capture_output=True)
+    assert out.returncode == -signal.SIGKILL, out.stderr
+
+
+def test_what_killed_processes_left_is_removed_and_nothing_else(finished, tmp_path):
+    folder, arrays = tmp_path / "runs" / "r", arrays_for("gan", tiny_data("images 8x8"))
+    folder.parent.mkdir()
+    killed_in_the_middle(folder, tmp_path, "create(folder)")
+    (left,) = folder.parent.iterdir()
+    others = [folder.parent / name for name in ("mine.part", "minigan.0123abcd.part", "minigan.89abcdef.part/run")]
+    for other in others:
+        other.mkdir(parents=True)
+    (others[1] / "my thesis.txt").touch()
+    (others[2].parent / LOCK).touch()
+    with locked(others[2].parent):  # a living process is making a run there
+        create(folder)
+    assert not left.exists() and folder.exists() and all(other.exists() for other in others)
+
+    killed_in_the_middle(folder, tmp_path, "Run.open(folder).train(arrays_for('gan', tiny_data('images 8x8')))")
+    assert len(list(folder.rglob("*.part"))) == 1
+    ours = [folder / name for name in ("checkpoint.safetensors.part", "frames/0000001.png.0123abcd.part")]
+    mine = [folder / name for name in ("song.mp3.part", "notes.txt.0123abcd.part", "kept/samples.png.0123abcd.part")]
+    (folder / "kept").mkdir()
+    for path in (*ours, *mine):
+        path.touch()
+    assert Run.open(folder).train(arrays)
+    assert sorted(folder.rglob("*.part")) == sorted(mine)
+    for path in mine:
+        path.unlink()
+    assert contents(folder) == contents(finished["gan"])
+    create(folder.parent / "next")
+    assert not others[2].exists()  # nobody holds it any more
+
+
+# --- what is no file ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def impatient():
+    """An error instead of waiting for ever."""
+
+    def late(*_):
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(20)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+OTHERS = {
+    "a pipe": lambda path: os.mkfifo(path),
+    "a device": lambda path: path.symlink_to("/dev/null"),
+    "a folder": lambda path: path.mkdir(),
+}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such things in folders")
+@pytest.mark.parametrize("other", OTHERS)
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("config.json", r"is not a run: it has no config\.json"),
+        ("checkpoint.safetensors", r"there is no checkpoint .*checkpoint\.safetensors"),
+        ("metrics.jsonl", r"metrics\.jsonl is damaged \(it is not a file\)"),
+        ("frames/0000003.png", r"0000003\.png is not a file: delete it to go on without it"),
+        (LOCK, r"\.lock is no file that minigan made: delete it"),
+    ],
+)
+def test_what_is_no_file_is_refused_and_never_waited_for(finished, tmp_path, impatient, name, sentence, other):
+    shutil.copytree(finished["gan"], tmp_path / "r")
+    path = tmp_path / "r" / name
+    path.unlink()
+    OTHERS[other](path)
+    with pytest.raises((ValueError, FileNotFoundError), match=sentence):
+        Run.open(tmp_path / "r").train(arrays_for("gan", tiny_data("images 8x8")))
 
 
 # --- figures and frames ----------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 import versions
 from finite_differences import leaves
 
-from minigan import Tensor, gans, grad, nn, ops
+from minigan import Tensor, gans, grad, nn, ops, start
 from minigan.fast import threads
 from minigan.gan import computing
 from minigan.networks import dcgan_discriminator
@@ -146,8 +146,56 @@ def test_the_settings_from_outside():
     code = "from minigan.fast import threads; print(threads.THREADS, threads.is_plain())"
     assert python(code, MINIGAN_THREADS="3", MINIGAN_PLAIN="1").stdout == "3 True\n"
     assert python(code, MINIGAN_THREADS="1", MINIGAN_PLAIN="0").stdout == "1 False\n"
-    wrong = python(code, MINIGAN_THREADS="many").stderr
-    assert "MINIGAN_THREADS must be a whole number of at least 1, not 'many'" in wrong
+    assert python(code, MINIGAN_THREADS="1024", MINIGAN_PLAIN="").stdout == "1024 False\n"
+    cores = python(code, MINIGAN_THREADS="").stdout
+    assert int(cores.split()[0]) >= 1
+
+
+WRONG = {
+    "MINIGAN_THREADS": ["0", "many", "-1", "1.5", " 2", "1e3", "٣", "²", "1025", "9" * 5000],
+    "MINIGAN_PLAIN": ["yes", "2", "-1", " "],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values])
+def test_a_wrong_setting_from_outside_is_one_sentence(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=rf"^{name} must be (a whole number from 1 to 1024|1 or 0), not '") as error:
+        start.check_environment()
+    assert len(str(error.value)) < 120
+
+
+def test_a_wrong_setting_is_found_before_anything_else(tmp_path):
+    """By a program that imports the library, in its own last line; by the command, in its only one."""
+    for name, modules in (("MINIGAN_THREADS", ["minigan", "minigan.ops"]), ("MINIGAN_PLAIN", ["minigan.data"])):
+        for module in modules:
+            last = python(f"import {module}", **{name: "many"}).stderr.strip().splitlines()[-1]
+            assert last.startswith(f"ValueError: {name} must be ")
+        for words in (["gans"], ["train", "--help"], []):
+            command, environment = [sys.executable, "-m", "minigan", *words], os.environ | {name: "many"}
+            out = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
+            assert (out.returncode, out.stdout) == (2, "")
+            assert out.stderr.startswith(f"minigan: {name} must be ") and len(out.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("argv", "original", "is_one"),
+    [
+        (["-m"], ["python", "-m", "minigan", "gans"], True),
+        (["-m"], ["python", "-X", "utf8", "-m", "minigan"], True),
+        (["-m"], ["python", "-m", "minigan.exercises", "minigan"], False),
+        (["/usr/bin/minigan", "gans"], ["python", "/usr/bin/minigan", "gans"], True),
+        (["/usr/bin/pytest", "-m", "minigan"], ["python", "/usr/bin/pytest", "-m", "minigan"], False),
+        (["train_minigan.py"], ["python", "train_minigan.py"], False),
+        (["-c"], ["python", "-c", "import minigan"], False),
+        ([""], ["python"], False),
+        ([], [], False),
+    ],
+)
+def test_which_process_is_the_command(monkeypatch, argv, original, is_one):
+    monkeypatch.setattr(sys, "argv", argv)
+    monkeypatch.setattr(sys, "orig_argv", original)
+    assert start.is_command() == is_one
 
 
 def test_importing_leaves_the_threads_of_blas_alone():

@@ -260,8 +260,10 @@ def _read(path: Path) -> dict[str, Row]:
     """The rows of an earlier result beside PyTorch, by their keys; older and newer ones have other fields too."""
     known = {field.name for field in fields(Row)}
     try:
+        if path.exists() and not path.is_file():  # such as a pipe, which would be waited for
+            raise ValueError("not a file")
         content = json.loads(path.read_text("utf-8"))["rows"]
         rows = [Row(**{name: value for name, value in row.items() if name in known}) for row in content]
         return {row.key: row for row in rows if row.ratio("torch")}
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ValueError(f"{path} is not a result of `minigan bench --json`") from None

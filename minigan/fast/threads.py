@@ -35,10 +35,7 @@ def _cores() -> int:
         cores = cores if quota == "max" else min(cores, max(1, int(quota) // int(period)))
     except (OSError, ValueError):  # not Linux, or another kind of container
         pass
-    wish = os.environ.get("MINIGAN_THREADS", "")
-    if wish and not (wish.isdecimal() and int(wish) > 0):
-        raise ValueError(f"MINIGAN_THREADS must be a whole number of at least 1, not {wish!r}")
-    return int(wish) if wish else cores
+    return int(os.environ.get("MINIGAN_THREADS") or cores)  # `start.py` has checked it
 
 
 BLOCK = 64 * 1024  # numbers in a block: 256 kB in float32, so that a few such arrays stay in a core's own cache
