@@ -36,6 +36,7 @@ from minigan.checkpoint import write_file
 from minigan.checks import check_integer
 from minigan.data import NAMES, TOYS, DataLoader
 from minigan.data.images import open_picture
+from minigan.errors import DivergedError
 from minigan.gan import GAN, train
 from minigan.gans import GANS, find_gan
 from minigan.gans.about import about
@@ -309,6 +310,8 @@ class Run:
     def write_picture(self, name: str, arrays: Arrays) -> None:
         """Draw the GAN's preview: for every picture of the run, of the same random numbers."""
         fakes = self.gan.preview(np.random.default_rng([self.config.seed, 0, 2]))
+        if not np.isfinite(fakes).all():
+            raise DivergedError("the samples have numbers that are not finite", self.gan.steps)
         picture = plots.draw(fakes, next(iter(arrays.values()))[: len(fakes)])
         (self.folder / name).parent.mkdir(exist_ok=True)
         write_file(self.folder / name, plots.to_bytes(picture))

@@ -19,6 +19,7 @@ from PIL import Image
 from test_data import class_folder, idx_bytes, labelled_idx, npz_bytes, pixels, save, says, write
 from test_pictures import png
 
+from minigan import memory
 from minigan.data import files, from_picture, load, load_images, read_idx
 from minigan.data.pictures import open_picture
 
@@ -268,7 +269,7 @@ def test_an_array_that_holds_more_or_less_than_its_header_promises(tmp_path):
 
 
 def gigabytes_free(monkeypatch, free):
-    monkeypatch.setattr(files, "free_memory", lambda: int(free * 1e9))
+    monkeypatch.setattr(memory, "free", lambda: int(free * 1e9))
 
 
 NEEDS = {  # 4 bytes for each number
@@ -309,7 +310,7 @@ def test_nothing_is_decoded_of_a_folder_that_does_not_fit(tmp_path, monkeypatch)
 
 
 def test_where_the_system_does_not_tell_everything_is_tried(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "free_memory", lambda: None)
+    monkeypatch.setattr(memory, "free", lambda: None)
     save(tmp_path / "a.png", pixels(4, 4))
     assert load_images(tmp_path).shape == (1, 1, 4, 4)
 
@@ -328,7 +329,7 @@ def group(folder, limit, used, stat="anon 5\n"):
 
 
 def test_free_memory_is_the_least_of_the_machine_and_its_groups(tmp_path):
-    free, root = files.free_memory, iter(tmp_path / str(number) for number in range(9))
+    free, root = memory.free, iter(tmp_path / str(number) for number in range(9))
     assert free(system(next(root), 7000)) == 7000 * 1024
     assert free(system(next(root), 7000, "0::/\n", **group("", "max", "5"))) == 7000 * 1024
     assert free(system(next(root), 7000, "0::/\n", **group("", "5000", "1000"))) == 4000
@@ -345,9 +346,9 @@ def test_free_memory_is_the_least_of_the_machine_and_its_groups(tmp_path):
 
 
 def test_free_memory_of_this_machine(tmp_path):
-    free = files.free_memory()
+    free = memory.free()
     assert free is None or 10e6 < free < 1e15
-    nothing_told = files.free_memory(tmp_path)
+    nothing_told = memory.free(tmp_path)
     assert nothing_told is None or nothing_told > 10e6
 
 

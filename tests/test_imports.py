@@ -40,7 +40,7 @@ FLOORS = {
     "lessons": 8,
     "cli": 9,
 }
-ALONE = {"data": 0, "checkpoint": 0}  # import no room but checks; everyone from gan upwards may use them
+ALONE = {"data": 0, "checkpoint": 0}  # import no room but checks and memory; everyone from gan upwards may use them
 SAME_FLOOR = {("optim", "nn"), ("losses", "nn")}  # they know what a Parameter is, and that a layer may mix samples
 EXEMPT = {"__init__", "__main__"}
 OVER_THE_PAPERS = {"gans/__init__.py", "gans/about.py"}  # the list of papers, and what it says about each

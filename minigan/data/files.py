@@ -5,8 +5,9 @@ A pipe that nobody writes to would be waited for without end, and a file of 50 k
 
 import os
 import stat
-from collections.abc import Iterator
 from pathlib import Path
+
+from minigan import memory
 
 KINDS = {
     stat.S_IFDIR: "a folder",
@@ -47,52 +48,12 @@ def check_promise(path: str | Path, promised: int, packed: int, harmless: int = 
 
 def check_memory(path: str | Path, needed: int, what: str) -> None:
     """Raise ValueError where the `needed` bytes that `what` of `path` takes are more than this process can get."""
-    free = free_memory()
+    free = memory.free()
     if free is not None and needed > free:
         raise ValueError(
             f"{path}: {what} would take {_amount(needed)} of memory, and {_amount(max(free, 0))} are free: "
             "give a smaller --size, or fewer of them"
         )
-
-
-def free_memory(root: Path = Path("/")) -> int | None:
-    """Bytes that this process can still take before the machine swaps; None where the system does not tell.
-
-    Linux tells it exactly, also of the group (a container's, a job's) whose limit can be lower than the machine's. Of
-    other systems, it is all the memory that the machine has.
-    """
-    try:
-        lines = (root / "proc/meminfo").read_text().splitlines()
-        machine = next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
-        return min([machine, *_free_in_groups(root)])
-    except (OSError, StopIteration):
-        pass
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return None
-
-
-def _free_in_groups(root: Path) -> Iterator[int]:
-    """What is left of the limit of each of Linux's control groups around this process, of version 2 or 1."""
-    groups = root / "proc/self/cgroup"
-    for line in groups.read_text().splitlines() if groups.exists() else []:
-        _, controllers, group = line.split(":", 2)
-        if controllers == "":
-            mount, limit, used = root / "sys/fs/cgroup", "memory.max", "memory.current"
-        elif "memory" in controllers.split(","):
-            mount, limit, used = root / "sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"
-        else:
-            continue
-        inner = mount / group.lstrip("/")
-        for folder in [inner, *inner.parents][: len(Path(group).parts)]:  # up to the mount
-            try:
-                free = int((folder / limit).read_text()) - int((folder / used).read_text())
-                numbers = dict(pair.split() for pair in (folder / "memory.stat").read_text().splitlines())
-            except (OSError, ValueError):  # no such file here, or the limit is the word "max"
-                continue
-            caches = ("inactive_file", "active_file")  # copies of files, which make room when needed
-            yield free + sum(int(numbers.get(f"total_{cache}", numbers.get(cache, 0))) for cache in caches)
 
 
 def _amount(size: int) -> str:
