@@ -19,7 +19,7 @@ def check_environment() -> None:
     if threads and not (whole and 1 <= int(threads) <= MOST_THREADS):
         shown = threads if len(threads) < 30 else threads[:30] + "..."
         raise ValueError(f"MINIGAN_THREADS must be a whole number from 1 to {MOST_THREADS}, not {shown!r}")
-    if plain not in ("", "0", "1"):
+    if plain not in ("", "0", "no", "1", "yes"):
         raise ValueError(f"MINIGAN_PLAIN must be 1 or 0, not {plain!r}")
 
 

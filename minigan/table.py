@@ -21,7 +21,7 @@ FASTEST: dict[str, Function] = {}  # the same names, with the fast version where
 class _Mode(threading.local):
     """Which of the two dicts this thread's calls look into. MINIGAN_PLAIN=1 makes it the plain one from the start."""
 
-    table = PLAIN if os.environ.get("MINIGAN_PLAIN") == "1" else FASTEST
+    table = PLAIN if os.environ.get("MINIGAN_PLAIN") in ("1", "yes") else FASTEST
 
 
 mode = _Mode()  # mode.table[name] is the version that this thread's calls run

@@ -178,7 +178,9 @@ def test_an_error_names_the_operation_in_every_version(number):
         ops.tanh(Tensor([1.0, 2.0]))
 
 
-@pytest.mark.parametrize(("setting", "plain"), [("1", True), ("yes", True), ("0", False), ("", False), (None, False)])
+@pytest.mark.parametrize(
+    ("setting", "plain"), [("1", True), ("yes", True), ("0", False), ("no", False), ("", False), (None, False)]
+)
 def test_the_mode_of_the_start_comes_from_outside(setting, plain):
     environment = {name: value for name, value in os.environ.items() if name != "MINIGAN_PLAIN"}
     environment |= {} if setting is None else {"MINIGAN_PLAIN": setting}

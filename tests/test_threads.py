@@ -153,7 +153,7 @@ def test_the_settings_from_outside():
 
 WRONG = {
     "MINIGAN_THREADS": ["0", "many", "-1", "1.5", " 2", "1e3", "٣", "²", "1025", "9" * 5000],
-    "MINIGAN_PLAIN": ["yes", "2", "-1", " "],
+    "MINIGAN_PLAIN": ["false", "off", "2", "-1", " "],
 }
 
 
