@@ -953,7 +953,7 @@ only_linux = pytest.mark.skipif(sys.platform != "linux", reason="other systems p
 @pytest.mark.parametrize("width", [50_000, 10**9, 10**12, 10**30])
 def test_networks_larger_than_the_memory(capsys, data, finished, tmp_path, monkeypatch, width):
     """Refused before the memory is used up: Linux would promise it, and end the process in the middle."""
-    monkeypatch.setattr(memory, "available", lambda: 2**28)  # 50,000 channels start with 400 MB, and need 40 GB
+    monkeypatch.setattr(memory, "free", lambda: 2**28)  # 50,000 channels start with 400 MB, and need 40 GB
     resource = pytest.importorskip("resource")
     limits = resource.getrlimit(resource.RLIMIT_DATA)
     for gan in ("conditional", "dcgan"):
