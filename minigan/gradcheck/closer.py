@@ -10,8 +10,8 @@ So a large step cuts off too much of the series, and a small one suffers from ro
 than the one before, and see for each how far it may be off:
 
 - At 8 h the error of cutting off is 64 times as large, at h / 8 that of rounding is 8 times as large. So D(h) differs
-  from its neighbours by more than its own error.
-- Neighbours may agree by luck. But the error is at least that of rounding.
+  from its neighbours by more than its own error; twice that, because they may agree by luck.
+- Should they even be equal: the error is at least that of rounding, eps |y| / h.
 - The sides of a smooth curve come together as h shrinks. Where they do not, a corner is near (or rounding is in the
   way), and f' may be anything between them.
 
@@ -31,6 +31,7 @@ FINER = 8.0  # each step is so many times smaller than the one before
 MANY = 12  # steps are tried in a row: from 1e-5 down to 1e-15
 LARGER = FINER**6  # the largest step is so many times the usual one: 2.6, for numbers up to 1
 SETTLED = 1e-6  # a derivative that is known so well (relative) needs no more steps
+SAFETY = 2.0  # the error is at most so many times the difference from the neighbours
 DIGITS = 1e-2  # one that is known less well than this is not known
 
 TOO_SHARP = "there is a pole, a jump or an edge so near that no step is small enough"
@@ -116,7 +117,7 @@ def _read(coarse: Slopes, step: Slopes, fine: Slopes) -> Reading:
     """What a step tells, between the one 8 times larger and the one 8 times smaller."""
     apart = max(abs(coarse.middle - step.middle), abs(step.middle - fine.middle))
     smooth = all(b.jump <= max(a.jump / 4, b.noise) for a, b in ((coarse, step), (step, fine)))
-    error = max(apart, step.noise) + (0 if smooth else max(step.jump, fine.jump) / 2)
+    error = max(SAFETY * apart, step.noise) + (0 if smooth else max(step.jump, fine.jump) / 2)
     if not np.isfinite(error):
         return Reading()
     drift = abs(coarse.left - step.left) + abs(coarse.right - step.right) + step.noise

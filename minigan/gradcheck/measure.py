@@ -40,7 +40,7 @@ class Measured:
     unknown: dict[int, str]  # elements that could not be measured, and why
 
     def read(self, i: int, reading: Reading, size: float = 0, largest: float = 0) -> None:
-        """Note what a closer look at element i has found; is its error small beside these sizes?"""
+        """Note what a closer look at element i has found. Its error must be small beside these sizes: see `_unknown`."""
         self.numeric.flat[i], self.noise.flat[i] = reading.numeric, reading.error
         self.kinks.pop(i, None), self.unknown.pop(i, None)
         if reading.at_corner:
@@ -111,13 +111,13 @@ class Point:
         """The slopes of sum(g y) to the left and to the right of x_i, and how far rounding can push them off.
 
         Rounding makes an error of about 1e-16 |y_j| in each y_j that moves (or that would move, if `reached` says so),
-        so that of a slope is 1e-16 |g y| / h.
+        so that of a slope is 1e-16 |g y| / h; and a slope itself is rounded, which counts where y moves far from 0.
         """
         (below, down), (above, up) = self.nudged(k, i, -h), self.nudged(k, i, h)
         left, right = np.sum(self.g * (self.y - below)) / -down, np.sum(self.g * (above - self.y)) / up
         moved = (self.g * self.y)[((above != self.y) | (below != self.y)) if reached is None else reached]
-        noise = max(10 * EPS * float(np.linalg.norm(moved)), self.least) / h
-        return Slopes(h, float(left), float(right), noise + 10 * EPS * max(abs(float(left)), abs(float(right))))
+        noise = max(10 * EPS * float(np.linalg.norm(moved)), self.least) / h + 10 * EPS * float(abs(left) + abs(right))
+        return Slopes(h, float(left), float(right), noise)
 
     def refined(self, k: int, measured: Measured, analytic: np.ndarray, largest: float, tolerance: float) -> Measured:
         """The same, after a closer look at each element that seems to be wrong, or of which little is known.
