@@ -30,8 +30,8 @@ STEP = 1e-5  # the usual step, for numbers up to 1; a larger x is nudged by 1e-5
 FINER = 8.0  # each step is so many times smaller than the one before
 MANY = 12  # steps are tried in a row: from 1e-5 down to 1e-15
 LARGER = FINER**6  # the largest step is so many times the usual one: 2.6, for numbers up to 1
-SETTLED = 1e-6  # a derivative that is known so well (relative) needs no more steps
 SAFETY = 2.0  # the error is at most so many times the difference from the neighbours
+SETTLED = 1e-6  # a derivative that is known so well (relative) needs no more steps
 DIGITS = 1e-2  # one that is known less well than this is not known
 
 TOO_SHARP = "there is a pole, a jump or an edge so near that no step is small enough"
@@ -116,7 +116,8 @@ def _descend(slopes: Callable[[float], Slopes], largest: float) -> list[Reading]
 def _read(coarse: Slopes, step: Slopes, fine: Slopes) -> Reading:
     """What a step tells, between the one 8 times larger and the one 8 times smaller."""
     apart = max(abs(coarse.middle - step.middle), abs(step.middle - fine.middle))
-    smooth = all(b.jump <= max(a.jump / 4, b.noise) for a, b in ((coarse, step), (step, fine)))
+    pairs = (coarse, step), (step, fine)  # from one to the next, the jump of a smooth curve falls to an eighth
+    smooth = all(b.jump <= max(a.jump / 4, b.noise) for a, b in pairs)
     error = max(SAFETY * apart, step.noise) + (0 if smooth else max(step.jump, fine.jump) / 2)
     if not np.isfinite(error):
         return Reading()
@@ -128,10 +129,13 @@ def _read(coarse: Slopes, step: Slopes, fine: Slopes) -> Reading:
 def _best(readings: list[Reading]) -> Reading:
     """The reading with the smallest relative error, or where none is known the smallest error."""
     known = [r for r in readings if r.known()]
-    best = min(known or readings, key=lambda r: r.error / abs(r.numeric) if known else r.error)
+    if known:
+        best = min(known, key=lambda r: r.error / abs(r.numeric))
+    else:
+        best = min(readings, key=lambda r: r.error)  # the derivative may be 0
     for r in readings:
-        apart = abs(r.numeric - best.numeric)
         felt = r.numeric != 0  # else rounding inside of f may have swallowed the step, as in (x + 1e8) - 1e8
+        apart = abs(r.numeric - best.numeric)
         if r.step < best.step and felt and apart > r.error + best.error + DIGITS * abs(best.numeric):
             return Reading()  # a finer step contradicts it
     return best

@@ -40,7 +40,7 @@ class Measured:
     unknown: dict[int, str]  # elements that could not be measured, and why
 
     def read(self, i: int, reading: Reading, size: float = 0, largest: float = 0) -> None:
-        """Note what a closer look at element i has found. Its error must be small beside these sizes: see `_unknown`."""
+        """Note what a closer look at element i has found; `size` and `largest` say which error is too much."""
         self.numeric.flat[i], self.noise.flat[i] = reading.numeric, reading.error
         self.kinks.pop(i, None), self.unknown.pop(i, None)
         if reading.at_corner:
