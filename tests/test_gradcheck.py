@@ -155,7 +155,15 @@ def test_a_sharp_bend_is_no_kink():
 
 def test_a_jump_is_left_out():
     report = gradcheck(lambda x: ops.where(x.data > 0.5, x + 1.0, x), [0.5, 0.2])
-    assert report and report.lines[0].kinks == 1
+    assert report and report.lines[0].unknown == 1 and "a jump" in report.lines[0].why
+
+
+def test_corners_of_nearly_equal_slopes_and_beside_each_other():
+    assert gradcheck(lambda x: ops.leaky_relu(x, 0.97), [0.0, 1.0]).lines[0].kinks == 1
+    assert gradcheck(lambda x: ops.relu(x) + 2 * ops.relu(x - 1e-6), [0.0, 1.0]).lines[0].kinks == 1
+    for near in (1e-6, -1e-8, 1e-10, 1e-100):
+        report = gradcheck(lambda x: ops.relu(x) ** 2 + ops.relu(x), [near, 1.0])
+        assert report and report.measured == 2, near
 
 
 def test_where_nothing_can_be_compared_nothing_passes():
@@ -291,6 +299,20 @@ def test_a_missing_term_is_found_where_the_other_terms_are_large():
 
     report = gradcheck(large_and_small, [0.3, 1.0, 2.0])
     assert not report and report.lines[0].worst == (0,)
+
+
+SHARP_AND_SMOOTH = {  # all larger steps agree on the slope of x alone
+    "a pole": (lambda x: x + 1e-18 / x, [1e-9, -2e-9, 5e-9]),
+    "ripples": (lambda x: x + sine(x * 1e9) * 1e-9, A),
+    "a bend": (lambda x: x + ops.tanh(x * 1e9) * 1e-9, [3e-10, -1e-9]),
+}
+
+
+@pytest.mark.parametrize("name", SHARP_AND_SMOOTH)
+def test_a_sharp_detail_of_a_smooth_curve_is_seen(name):
+    f, x = SHARP_AND_SMOOTH[name]
+    for seed in range(5):
+        assert gradcheck(f, x, seed=seed)
 
 
 UNKNOWN = {  # right or wrong: who could tell?

@@ -18,7 +18,7 @@ import numpy as np
 
 from minigan import ops
 from minigan.errors import NoGradientError
-from minigan.gradcheck.closer import DIGITS, ROUNDED, STEP, TOO_SHARP, Reading, Slopes, look_closer
+from minigan.gradcheck.closer import DIGITS, STEP, Reading, Slopes, look_closer
 from minigan.tensor import Tensor, grad
 
 AT_MOST = 1000  # elements of an argument that are measured; of a larger one, so many are drawn
@@ -39,14 +39,14 @@ class Measured:
     kinks: dict[int, tuple[float, float]]  # between which slopes the gradient lies at each kink
     unknown: dict[int, str]  # elements that could not be measured, and why
 
-    def read(self, i: int, reading: Reading) -> None:
-        """Note what a closer look at element i has found."""
+    def read(self, i: int, reading: Reading, size: float = 0, largest: float = 0) -> None:
+        """Note what a closer look at element i has found; `size` and `largest` say which error is too much."""
         self.numeric.flat[i], self.noise.flat[i] = reading.numeric, reading.error
         self.kinks.pop(i, None), self.unknown.pop(i, None)
-        if reading.corner:
-            self.kinks[i] = reading.corner
-        elif reading.why:
-            self.unknown[i] = reading.why
+        if reading.at_corner:
+            self.kinks[i] = reading.sides
+        elif _unknown(reading.error, max(size, abs(reading.numeric)), largest):
+            self.numeric.flat[i], self.unknown[i] = np.nan, reading.why
         else:
             self.steps.flat[i] = reading.step
 
@@ -111,12 +111,12 @@ class Point:
         """The slopes of sum(g y) to the left and to the right of x_i, and how far rounding can push them off.
 
         Rounding makes an error of about 1e-16 |y_j| in each y_j that moves (or that would move, if `reached` says so),
-        so that of a slope is 1e-16 |g y| / h.
+        so that of a slope is 1e-16 |g y| / h; and a slope itself is rounded, which counts where y moves far from 0.
         """
         (below, down), (above, up) = self.nudged(k, i, -h), self.nudged(k, i, h)
         left, right = np.sum(self.g * (self.y - below)) / -down, np.sum(self.g * (above - self.y)) / up
         moved = (self.g * self.y)[((above != self.y) | (below != self.y)) if reached is None else reached]
-        noise = max(10 * EPS * float(np.linalg.norm(moved)), self.least) / h
+        noise = max(10 * EPS * float(np.linalg.norm(moved)), self.least) / h + 10 * EPS * float(abs(left) + abs(right))
         return Slopes(h, float(left), float(right), noise)
 
     def refined(self, k: int, measured: Measured, analytic: np.ndarray, largest: float, tolerance: float) -> Measured:
@@ -134,25 +134,20 @@ class Point:
             if self.order == 1:
                 refined.unknown.pop(int(i), None)
             elif self.infinite:
-                refined.read(int(i), Reading(why=TOO_SHARP))
+                refined.read(int(i), Reading())
         size = np.maximum(np.abs(analytic), np.abs(numeric))
         apart = np.abs(analytic - numeric) > np.maximum(tolerance * size, noise)
         doubt = np.maximum(noise, self.rounding / 10 / measured.steps)
         for i in np.flatnonzero(apart | _unknown(doubt, size, largest)):
-            claim = float(analytic.flat[i])
-            reading = self.closer(k, i, claim)
-            bound = max(abs(claim), abs(reading.numeric))
-            agree = abs(claim - reading.numeric) <= max(tolerance * bound, reading.error)
-            refined.read(i, Reading(why=ROUNDED) if agree and _unknown(reading.error, bound, largest) else reading)
+            refined.read(i, self.closer(k, i), abs(analytic.flat[i]), largest)
         return refined
 
-    def closer(self, k: int, i: int, claim: float = np.nan) -> Reading:
+    def closer(self, k: int, i: int) -> Reading:
         """A closer look at element i."""
         x, value = self.arrays[k], float(self.arrays[k].flat[i])
         nearest, reached = float(np.min(np.abs(x[x != 0]), initial=1.0)), self.reached(k, i)
-        first = self.slopes(k, i, STEP * max(1.0, abs(value)), reached)
-        reading = look_closer(lambda h: self.slopes(k, i, h, reached), first, value, nearest, claim)
-        return replace(reading, corner=self.corner(k, i, reading.step)) if reading.corner else reading
+        reading = look_closer(lambda h: self.slopes(k, i, h, reached), value, nearest)
+        return replace(reading, sides=self.corner(k, i, reading.step)) if reading.at_corner else reading
 
     def corner(self, k: int, i: int, h: float) -> tuple[float, float]:
         """Between which slopes the gradient lies where x_i is at a corner, or at corners of several y_j."""
