@@ -97,8 +97,7 @@ class Answer:
         if np.allclose(found, right, rtol=tolerance, atol=tolerance):
             return
         for sentence, guess in guesses:
-            same_shape = np.shape(guess) == found.shape
-            if same_shape and np.allclose(found, guess, rtol=tolerance, atol=tolerance, equal_nan=True):
+            if np.shape(guess) == found.shape and np.allclose(found, guess, rtol=tolerance, atol=tolerance):
                 raise self.wrong(f"{what} is wrong: {sentence}")
         distance = np.where(np.isfinite(found), np.abs(found - right), np.inf)
         worst = np.unravel_index(int(np.argmax(distance)), right.shape)
@@ -233,7 +232,7 @@ def side_by_side(found: float, right: float) -> str:
     digits = next((n for n in (6, 9, 12) if f"{found:.{n}g}" != f"{right:.{n}g}"), 17)
     why = ""
     if not np.isfinite(found):
-        why = "; look for a division by 0, a log of 0, or e to a large power"
+        why = "; look for a division by 0, a root of a negative number, a log of 0, or e to a large power"
     elif digits > 6:
         why = "; that is nearly right: is something small added, or float32 used in between?"
     return f"yours is {found:.{digits}g}, it should be {right:.{digits}g}{why}"

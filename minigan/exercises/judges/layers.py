@@ -73,9 +73,7 @@ def _check_small_and_large(linear: Answer) -> None:
     linear.gradients(x, weight, np.zeros(4), what="linear with a bias of zeros", order=1)
     linear.gradients(np.zeros((2, 3)), np.zeros((4, 3)), np.zeros(4), what="linear of zeros", order=1)
     many = Tensor(normal(130, 2))
-    linear.gradients(
-        normal(2, 2), normal(2), f=lambda w, b: linear(many, w, b), what="linear of 130 samples", order=1
-    )
+    linear.gradients(normal(2, 2), normal(2), f=lambda w, b: linear(many, w, b), what="linear of 130 samples", order=1)
 
 
 # --- first weights ---------------------------------------------------------------------------------------------
@@ -134,10 +132,12 @@ def _check_few(he_normal: Answer) -> None:
     for shape in ((1, 1), (2, 2)):
         found = np.stack([he_normal(shape, np.random.default_rng(seed), 2).ravel() for seed in range(400)])
         if not np.isfinite(found).all():
-            raise he_normal.wrong(f"he_normal of shape {shape} is not finite: it divides by 0 where there is one number")
+            raise he_normal.wrong(
+                f"he_normal of shape {shape} is not finite: it divides by 0 where there is one number"
+            )
         if np.abs(found.mean(axis=0)).max() > 0.25 or not np.allclose(found.std(axis=0), 1, atol=0.25):
             raise he_normal.wrong(
-                f"he_normal of shape {shape} with fan_in 2 must have mean 0 and standard deviation 1 in each place, over "
+                f"he_normal of shape {shape} with fan_in 2 must have mean 0 and deviation 1 in each place, over "
                 f"400 generators, but yours has {_rounded(found.mean(axis=0))} and {_rounded(found.std(axis=0))}"
             )
         if np.abs(np.corrcoef(found.T) - np.eye(found.shape[1])).max() > 0.25:

@@ -47,7 +47,7 @@ def no_derivative(g: Tensor, y: Tensor) -> Tensor:
 
 
 def topological_order(topological_order: Answer) -> None:
-    """Diamonds, paths of different lengths, several outputs and repeated ones, three parents, many paths, a long chain."""
+    """Diamonds, paths of different lengths, repeated outputs, three parents, many paths, a long chain."""
     a = node()
     b = node(a, a)
     c = node(b, b)
