@@ -42,7 +42,12 @@ def _check_unfold(unfold: Answer, x: np.ndarray, kernel: int, stride: int, paddi
         ("patches lie `stride` pixels apart, not one", side_by_side),
     ]
     what = f"unfold with kernel {kernel}, stride {stride}, padding {padding}"
-    unfold.value(x, kernel, stride, padding, right=right, what=f"{what} of x {x.shape}", guesses=guesses)
+    try:
+        unfold.value(x, kernel, stride, padding, right=right, what=f"{what} of x {x.shape}", guesses=guesses)
+    except ValueError as error:
+        if "could not broadcast input array" in str(error):
+            error.add_note("a slice from k must end at k + stride * oh, to hold oh rows (and ow columns from m)")
+        raise
 
 
 def _patches(x: np.ndarray, kernel: int, stride: int, padding: int, border: Any = "constant") -> np.ndarray:
