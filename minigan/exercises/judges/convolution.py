@@ -1,5 +1,6 @@
 """Judges of convolution: patches as columns, the convolution, and its transpose."""
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -79,25 +80,27 @@ def _check_convolution(conv2d: Answer, x: np.ndarray, outputs: int, kernel: int,
     """The values for one geometry."""
     weight, bias = normal(outputs, x.shape[1], kernel, kernel), normal(outputs)
     shift, patches = bias.reshape(1, -1, 1, 1), _patches(x, kernel, stride, padding)
-    mixed_up = weight.reshape(-1, outputs).T
     out = [(size + 2 * padding - kernel) // stride + 1 for size in x.shape[2:]]
 
     def convolve(rows: np.ndarray) -> np.ndarray:
         y = np.einsum("op,npl->nol", rows.reshape(outputs, -1), patches)
         return y.reshape(len(x), outputs, *out)
 
-    guesses = [
-        ("the bias is left out", convolve(weight)),
-        ("the kernels are turned round", convolve(weight[:, :, ::-1, ::-1]) + shift),
-        ("rows and columns of the kernels are swapped", convolve(weight.swapaxes(2, 3)) + shift),
-        ("a row of weights must be in the order c, k, l", convolve(weight.transpose(0, 2, 3, 1)) + shift),
-        ("the bias is added twice", convolve(weight) + 2 * shift),
-        ("a reshape to (C K K, O) mixes the weights up; make (O, C K K)", convolve(mixed_up) + shift),
-    ]
-    if x.shape[1] == outputs:
-        guesses.append(("the weight is (O, C, K, K): y's channels first", convolve(weight.swapaxes(0, 1)) + shift))
+    def guesses() -> Iterator[tuple[str, np.ndarray]]:
+        yield "the bias is left out", convolve(weight)
+        yield "the kernels are turned round", convolve(weight[:, :, ::-1, ::-1]) + shift
+        yield "rows and columns of the kernels are swapped", convolve(weight.swapaxes(2, 3)) + shift
+        yield "a row of weights must be in the order c, k, l", convolve(weight.transpose(0, 2, 3, 1)) + shift
+        yield "the bias is added twice", convolve(weight) + 2 * shift
+        mixed_up = weight.reshape(-1, outputs).T
+        yield "a reshape to (C K K, O) mixes the weights up; make (O, C K K)", convolve(mixed_up) + shift
+        if x.shape[1] == outputs:
+            yield "the weight is (O, C, K, K): y's channels first", convolve(weight.swapaxes(0, 1)) + shift
+        product = convolve(weight).swapaxes(0, 1)  # (O, N, OH, OW)
+        yield "a product of all images is (O, N L); bring N to the front", product.reshape(len(x), -1, *out) + shift
+
     what, steps = f"conv2d with kernel {kernel}, stride {stride}, padding {padding} of x {x.shape}", (stride, padding)
-    conv2d.value(x, weight, bias, *steps, right=convolve(weight) + shift, what=what, guesses=guesses)
+    conv2d.value(x, weight, bias, *steps, right=convolve(weight) + shift, what=what, guesses=guesses())
     conv2d.value(x, weight, None, *steps, right=convolve(weight), what=f"{what}, no bias,")
 
 
@@ -134,24 +137,37 @@ def _check_transpose(
             place[...] = place * add + np.einsum("nc,cokl->nokl", of[:, :, i, j], w)
         return images[:, :, padding : padded[0] - padding, padding : padded[1] - padding]
 
-    reshaped = weight.reshape(-1, x.shape[1]).T.reshape(weight.shape)
-    counts = stamp(np.ones_like(weight), of=np.ones_like(x)) / x.shape[1]  # of stamps at each place
-    bare = stamp(weight)
-    rows, columns = (n - e for n, e in zip(bare.shape[2:], extras, strict=True))
-    cut = np.zeros_like(bare)
-    cut[:, :, :rows, :columns] = bare[:, :, :rows, :columns]
-    guesses = [
-        ("the bias is added once for each stamp; add it to the image, after fold", bare + counts * shift),
-        ("the rows and columns of output_padding are no zeros: kernels reach into them", cut + shift),
-        ("stamps that overlap add up, they are not averaged", bare / np.maximum(counts, 1) + shift),
-        ("the bias is left out", stamp(weight)),
-        ("the kernels are turned round", stamp(weight[:, :, ::-1, ::-1]) + shift),
-        ("stamps overwrite each other instead of adding up", stamp(weight, add=False) + shift),
-        ("a reshape to (O K K, C) mixes the weights up; make (C, O K K) and transpose that", stamp(reshaped) + shift),
-    ]
-    if x.shape[1] == outputs:
-        guesses.append(("the weight is (C, O, K, K) here: x's channels first", stamp(weight.swapaxes(0, 1)) + shift))
     what = f"conv_transpose2d with kernel {kernel}, stride {stride}, padding {padding}, output_padding {extra}"
     what, steps = f"{what} of x {x.shape}", (stride, padding, extra)
-    answer.value(x, weight, bias, *steps, right=stamp(weight) + shift, what=what, guesses=guesses)
+    answer.value(
+        x,
+        weight,
+        bias,
+        *steps,
+        right=stamp(weight) + shift,
+        what=what,
+        guesses=_guesses_of_stamps(stamp, x, weight, shift, extras),
+    )
     answer.value(x, weight, None, *steps, right=stamp(weight), what=f"{what}, no bias,")
+
+
+def _guesses_of_stamps(
+    stamp: Callable[..., np.ndarray], x: np.ndarray, weight: np.ndarray, shift: np.ndarray, extras: tuple[int, int]
+) -> Iterator[tuple[str, np.ndarray]]:
+    """What the usual mistakes would give."""
+    right = stamp(weight)
+    yield "the bias is left out", right
+    yield "the kernels are turned round", stamp(weight[:, :, ::-1, ::-1]) + shift
+    yield "stamps overwrite each other instead of adding up", stamp(weight, add=False) + shift
+    counts = stamp(np.ones_like(weight), of=np.ones_like(x)) / x.shape[1]  # of stamps at each place
+    yield "stamps that overlap add up, they are not averaged", right / np.maximum(counts, 1) + shift
+    yield "the bias is added once for each stamp; add it to the image, after fold", right + counts * shift
+    mixed_up = weight.reshape(-1, x.shape[1]).T.reshape(weight.shape)
+    yield "a reshape to (O K K, C) mixes the weights up; make (C, O K K) and transpose that", stamp(mixed_up) + shift
+    turned = x.swapaxes(2, 3).reshape(x.shape)
+    yield "x is read column by column; reshape(x, (N, C, -1)) reads it row by row", stamp(weight, of=turned) + shift
+    if weight.shape[0] == weight.shape[1]:
+        yield "the weight is (C, O, K, K) here: x's channels first", stamp(weight.swapaxes(0, 1)) + shift
+    cut = right.copy()
+    cut[:, :, right.shape[2] - extras[0] :] = cut[:, :, :, right.shape[3] - extras[1] :] = 0
+    yield "the rows and columns of output_padding are no zeros: kernels reach into them", cut + shift

@@ -118,6 +118,8 @@ def _check_numbers(he_normal: Answer, found: np.ndarray) -> None:
         raise he_normal.wrong(f"he_normal must have mean 0, but yours is {found.mean():.4f}")
     if not (np.abs(found) > 2 * found.std()).mean() > 0.03:
         raise he_normal.wrong("he_normal must draw normal numbers: use rng.standard_normal")
+    if np.abs(found).max() < 3 * found.std():
+        raise he_normal.wrong("he_normal must draw normal numbers, and none of yours is far out: do not cut them off")
     if found.shape == WEIGHTS[0][0]:  # of independent numbers, the smallest singular value is half of the largest
         sizes = np.linalg.svd(found, compute_uv=False)
         if sizes[-1] < 0.3 * sizes[0]:
