@@ -50,7 +50,8 @@ def in_place(functions: Iterable[Callable[..., Any]]) -> Iterator[list[Served]]:
     for function in functions:
         exercise = next((e for e in reversed(EXERCISES) if function.__name__ in e.replaces), None)
         if exercise is None:
-            raise ValueError(f"no exercise asks for a function {function.__name__!r}")
+            how = "write it with `def`, under the name that the exercise gives it"
+            raise ValueError(f"no exercise asks for a function {function.__name__!r}: {how}")
         if (function.__module__ or "").startswith("minigan."):
             raise ValueError(f"{function.__name__} is minigan's own: give in_place a function that you wrote")
         name = function.__name__
