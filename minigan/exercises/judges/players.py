@@ -84,7 +84,7 @@ def with_a_winner() -> dict[str, Module]:
     G = Player(Linear(3, 8, rng=rng), BatchNorm1d(8), ReLU(), Linear(8, 6, rng=rng), BatchNorm1d(6), Tanh())
     D = Player(Linear(2, 4, rng=rng), LeakyReLU(0.2), Linear(4, 1, rng=rng))
     (weight, bias), (last, _) = D[0].parameters(), D[2].parameters()
-    weight.data[...], bias.data[...], last.data[...] = 1.0, -3.0, [[1.0, 1.2, 0.8, 1.0]]
+    weight.data[...], bias.data[...], last.data[...], last.data[:, 0] = 1.0, -3.0, 1.0, 1.2
     return {"G": Player(G, Linear(6, 2, rng=rng)), "D": D}
 
 
