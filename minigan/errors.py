@@ -73,7 +73,7 @@ def in_operation(error: Exception, name: str, arguments: Iterable[Any]) -> Excep
     if type(error) not in OWN:  # NumPy's, mostly: it becomes one of ours, with the lines that led to it
         kind = TypeError if isinstance(error, TypeError | AttributeError) else ShapeError
         error = kind().with_traceback(error.__traceback__)
-    error.args, error.reason = (f"{name} of shapes {shapes}: {reason}",), reason
+    error.args, error.reason = (f"{name}{' of shapes ' * bool(shapes)}{shapes}: {reason}",), reason
     return error
 
 

@@ -158,6 +158,14 @@ class Cached:
         return record(x.data**2, (x, lambda g, y: g * self.x * 2))
 
 
+class MaskKept:
+    """A leaky ReLU whose mask all calls share: it shows only where the next call has other signs."""
+
+    def __call__(self, x):
+        self.mask = Tensor(np.where(x.data > 0, 1.0, 0.2))
+        return record(x.data * self.mask.data, (x, lambda g, y: g * self.mask))
+
+
 class Counting:
     """Gives another value at each call."""
 
@@ -653,6 +661,7 @@ BUGS = [
     ("sin: through float32", spoiled(np.sin, float64_to_float32), [A], "float32", "float32"),
     ("a float32 result", lambda x: x.astype("float32"), [A], "float32", "returned float32"),
     ("a value kept on self", Cached(), [A], "stale forward value", "called once more"),
+    ("a mask kept on self", MaskKept(), [A], "stale forward value", "called once more"),
     ("another value each time", Counting(), [A], "not repeatable", "each time"),
     ("the derivative writes into g", writes_into("g"), [A], "writes into its input", "g, the upstream"),
     ("the derivative writes into x", writes_into("x"), [A], "writes into its input", "x"),

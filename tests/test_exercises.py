@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import copy
 import csv
+import functools
 import inspect
 import json
 import os
@@ -275,7 +276,7 @@ BUGS = [
         "a term x_hat mean(g x_hat) is missing or wrong",
     ),
     ("batch_norm_backward", ("sum(g * x_hat, axes)", "mean(g * x_hat, axes)"), "it is 6 times too small"),
-    ("batch_norm_backward", (") / sigma", ")"), "a factor that depends only on the place along axis 1"),
+    ("batch_norm_backward", (") / sigma", ")"), "1 / sigma is left out"),
     ("generator_losses", ("return -g * sigmoid(fake)", "return g * sigmoid(fake)"), "the sign is flipped"),
     ("generator_losses", ("sigmoid(fake) / fake.size", "sigmoid(fake)"), "it is 7 times too large"),
     (
@@ -998,6 +999,75 @@ def test_a_check_in_a_notebook_shows_the_report(folder):
     (tanh,) = functions_of(folder, "tanh", solved("tanh"))
     assert "✓ tanh: passed" in check("tanh", tanh)._repr_html_()
     assert "there is no function tanh" in check("tanh").message
+
+
+def twice_as_slow(function):
+    def wrapper(*arguments):
+        function(*arguments)
+        return function(*arguments)
+
+    return wrapper
+
+
+class Called:
+    def __init__(self, function):
+        self.function = function
+
+    def __call__(self, x):
+        return self.function(x)
+
+
+@pytest.mark.parametrize(
+    "form", [lambda tanh: lambda x: tanh(x), twice_as_slow, functools.partial, Called], ids=["lambda", *"dpo"]
+)
+def test_a_function_without_the_name_is_taken_under_it(folder, form):
+    """What `tanh = lambda x: ...` or a decorator gives the name tanh to has another name of its own, or none."""
+    (tanh,) = functions_of(folder, "tanh", solved("tanh"))
+    (wrong,) = functions_of(folder, "tanh", solved("tanh", ("1.0 - y * y", "y * y - 1.0")))
+    assert check("tanh", form(tanh)).passed
+    assert "the sign is flipped" in check("tanh", form(wrong)).message
+
+
+def test_a_function_of_another_name_is_refused_with_how_to_name_it(folder):
+    softplus, bce = functions_of(folder, "bce_with_logits", solved("bce_with_logits"))
+    result = check("bce_with_logits", lambda x: softplus(x), lambda x, t: bce(x, t))
+    says = "the notebook: there is no function softplus; write `def softplus(...)`, so that it has this name"
+    assert result.status == "failed" and result.message == says
+    assert check("bce_with_logits", softplus, lambda x, t: bce(x, t)).passed
+    assert "write `def tanh(...)`" in check("tanh", test_what_is_no_function_gets_a_sentence).message
+
+
+def cell(number, source):
+    """The functions of a notebook's cell, in a file of the kind of name that Jupyter gives it."""
+    names = {}
+    exec(compile(source, f"/tmp/ipykernel_{number}/{number}.py", "exec"), names)
+    return names
+
+
+def test_an_error_in_a_notebook_names_the_line_of_the_cell():
+    head = "import numpy as np\nfrom minigan.tensor import record\n\n\n"
+    result = check("tanh", cell(1, f"{head}def tanh(x):\n    return np.tahn(x.data)\n")["tanh"])
+    assert result.message.startswith("the notebook, line 6 of tanh's cell: AttributeError: ")
+    source = f"{head}def tanh(x):\n    return record(np.tanh(x.data), (x, lambda g, y: g * y.nothing))\n"
+    result = check("tanh", cell(2, source)["tanh"])
+    assert "its derivative raised AttributeError at line 6 of its cell" in result.message
+    result = check("tanh", cell(3, "\n\ndef tanh(x):\n    return x.tanh()\n")["tanh"])
+    assert result.message.startswith("the notebook, line 4: your tanh calls minigan's tanh")
+
+
+def test_a_function_that_calls_itself_through_the_library_is_named_in_training(folder):
+    (leaky_relu,) = functions_of(
+        folder,
+        "leaky_relu",
+        solved("leaky_relu", ("return record(", "from minigan.ops import relu\n    return relu(x) + record(")),
+    )
+    with (
+        pytest.raises(
+            ExerciseError, match=r"leaky_relu calls minigan's relu, which would call yours, without end: wri"
+        ),
+        in_place([leaky_relu]),
+    ):
+        ops.leaky_relu(Tensor([1.0]))
 
 
 def test_what_is_no_function_gets_a_sentence():

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -477,9 +478,24 @@ CALLS = {
 
 
 @pytest.mark.parametrize("what", CALLS)
-def test_a_call_of_minigans_own_is_noted(tmp_path, what, capsys):
+def test_a_call_of_minigans_own_would_never_end_in_its_place(tmp_path, what, capsys):
     (row,), _ = report(capsys, tmp_path / "r.csv", hand_in(tmp_path / "a", CALLS[what]))
-    assert (row["status"], row["note"]) == ("passed", "calls minigan's own tanh")
+    assert (row["status"], row["note"]) == ("failed", "calls minigan's own tanh")
+    assert re.fullmatch(
+        r"04_tanh.py, line \d: your tanh calls minigan's tanh, which would call yours, without end: write it out",
+        row["diagnosis"],
+    )
+
+
+def test_a_call_of_the_other_one_of_an_exercise_is_noted(tmp_path):
+    """It does not call itself, and trains."""
+    source = solved(
+        "bce_with_logits",
+        ("return mean(softplus(-logits)", "from minigan import ops\n    return mean(ops.softplus(-logits)"),
+    )
+    exercise = find("bce_with_logits")
+    result = check_file(exercise, hand_in(tmp_path, {exercise.file: source}) / exercise.file)
+    assert result.passed and result.note == "calls minigan's own softplus"
 
 
 @pytest.mark.parametrize("name", [exercise.name for exercise in EXERCISES])

@@ -14,6 +14,7 @@ from minigan import Tensor
 from minigan.exercises import check, find
 from minigan.exercises.judges.answer import Answer, side_by_side
 from minigan.exercises.runner import load
+from minigan.tensor import record
 
 ENTRY = re.compile(r"^# (\w+): (.+)$", re.MULTILINE)
 
@@ -120,3 +121,36 @@ def test_float32_must_keep_its_digits():
     Answer("f", lambda x: x + 1e6 * x).in_float32(x)
     with pytest.raises(Exception, match="f loses its digits in float32, with which training works: as a test"):
         Answer("f", lambda x: (x + 1e6) - 1e6).in_float32(x, why="as a test")
+
+
+def test_a_tensor_may_have_other_numbers_in_the_next_call():
+    kept = {}
+
+    def keeps(x):
+        return kept.setdefault(id(x), (x, x * 2.0))[1]
+
+    with pytest.raises(Exception, match="f remembers an earlier call"):
+        Answer("f", keeps).in_float32(np.arange(3.0))
+
+
+def test_a_guess_of_a_gradient_is_shown_in_the_report():
+    answer = Answer("f", lambda x: record(x.data**2, (x, lambda g, y: g * x * x)))
+    x = np.array([1.0, 2.0, 3.0])
+    guesses = {"it is x^2; the slope is 2 x": lambda g: g * x**2, "it is x^3": lambda g: g * x**3}
+    with pytest.raises(Exception, match=r"x: it is x\^2\.\n +hint: the slope is 2 x\.") as caught:
+        answer.gradients(x, guesses=lambda g: {0: [(says, guess(g)) for says, guess in guesses.items()]})
+    assert "it is x^2" in caught.value.report._repr_html_()
+
+
+def test_what_an_answer_was_called_with_is_kept_to_try_it_in_place():
+    answer = Answer("f", lambda x: x * 2.0)
+    plain, leaf = Tensor([1.0]), Tensor([1.0], requires_grad=True)
+    for tensor, kept in ((plain, plain), (Tensor([2.0]), plain), (leaf, leaf), (plain, leaf)):
+        answer(tensor)
+        assert answer.arguments == (kept,)
+
+
+def test_arguments_that_cannot_be_told_leave_no_word_behind():
+    with pytest.raises(ValueError, match="bad") as caught:
+        Answer("f", lambda tensors: int("bad"))([Tensor([1.0])])
+    assert not hasattr(caught.value, "__notes__")

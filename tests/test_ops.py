@@ -744,6 +744,11 @@ def assert_one_sentence(message, op, shapes):
     assert message.count(f"{op} of shapes") <= 1, message
 
 
+def test_an_operation_on_nothing_with_a_shape_says_nothing_of_shapes():
+    with pytest.raises(TypeError, match=r"^reshape: 'NoneType'"):
+        ops.reshape(None, (1, -1))
+
+
 def test_bad_shapes_are_shape_errors():
     with pytest.raises(ShapeError):
         tensor(2, 3) + tensor(4, 5)

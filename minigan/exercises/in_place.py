@@ -4,13 +4,18 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from minigan import table
 from minigan.exercises.catalogue import EXERCISES, Exercise
-from minigan.exercises.loading import where
+from minigan.exercises.judges import Answer
+from minigan.exercises.loading import shown, where
+from minigan.exercises.own import code_of, is_in_minigan
 from minigan.tensor import Derivative, Tensor, no_grad
+
+DEEPEST = 20  # calls of a function inside of each other: more, and it calls itself for ever
 
 
 class ExerciseError(RuntimeError):
@@ -41,20 +46,39 @@ def in_place(functions: Iterable[Callable[..., Any]]) -> Iterator[list[Served]]:
     functions = [functions] if callable(functions) else list(functions)
     if not all(inspect.isfunction(function) for function in functions):
         raise TypeError("in_place takes a list of your functions, such as in_place([tanh, mul])")
-    library = (
-        dict(table.PLAIN),
-        dict(table.FASTEST),
-    )  # as it is now: what a student's function does not take goes there
-    stand_ins = {}
+    library, stand_ins = _library(), {}
     for function in functions:
         exercise = next((e for e in reversed(EXERCISES) if function.__name__ in e.replaces), None)
         if exercise is None:
-            raise ValueError(f"no exercise asks for a function {function.__name__!r}")
+            how = "write it with `def`, under the name that the exercise gives it"
+            raise ValueError(f"no exercise asks for a function {function.__name__!r}: {how}")
         if (function.__module__ or "").startswith("minigan."):
             raise ValueError(f"{function.__name__} is minigan's own: give in_place a function that you wrote")
-        stand_ins[exercise.replaces[function.__name__]] = StandIn(exercise, function, library)
+        name = function.__name__
+        stand_ins[exercise.replaces[name]] = StandIn(exercise, name, function, library)
     with table.replaced(stand_ins):
         yield [stand_in.served for stand_in in stand_ins.values()]
+
+
+def _library() -> tuple[dict[str, Any], dict[str, Any]]:
+    """minigan's own functions as they are now: what a student's function does not take goes there."""
+    return dict(table.PLAIN), dict(table.FASTEST)
+
+
+def try_in_place(exercise: Exercise, answers: Iterable[Answer]) -> None:
+    """Call each answer once more as its judge did, and walk back through it, while it stands in the library's place.
+
+    What calls itself through the library is right where the library has its own, and never ends in training. Raises
+    ExerciseError.
+    """
+    library = _library()
+    stand_ins = {a: StandIn(exercise, a.name, a.function, library) for a in answers}
+    with table.replaced({stand_in.entry: stand_in for stand_in in stand_ins.values()}):
+        for answer, stand_in in stand_ins.items():
+            result = stand_in(*answer.arguments)
+            y = result[0] if isinstance(result, tuple) else result
+            if isinstance(y, Tensor) and y.requires_grad:
+                y.backward(Tensor(np.ones(y.shape), dtype=y.dtype))
 
 
 class StandIn:
@@ -65,11 +89,16 @@ class StandIn:
     """
 
     def __init__(
-        self, exercise: Exercise, function: Callable[..., Any], library: tuple[dict[str, Any], dict[str, Any]]
+        self,
+        exercise: Exercise,
+        name: str,
+        function: Callable[..., Any],
+        library: tuple[dict[str, Any], dict[str, Any]],
     ) -> None:
-        self.function, self.only, self.entry = function, exercise.only, exercise.replaces[function.__name__]
-        self.path = inspect.getsourcefile(function) or "notebook"
-        self.served = Served(function.__name__, Path(self.path).name)
+        self.function, self.only, self.entry = function, exercise.only, exercise.replaces[name]
+        code = code_of(function)
+        self.path, self.line = (code.co_filename, code.co_firstlineno) if code else ("<unknown>", 1)
+        self.served, self.depth = Served(name, shown(self.path)), 0
         self.plain, self.fastest = library
         own = self.plain[self.entry]
         self.__signature__, self.__module__ = inspect.signature(own), own.__module__  # of the next stand-in's `own`
@@ -90,9 +119,9 @@ class StandIn:
             return own(*args, **kwargs)
         right = self._right_result(own, values)
         self.served.calls += 1
-        result = _call(f"your {self.served.name}", self.path, self.function, *values)
+        result = self._call(f"your {self.served.name}", self.function, *values)
         if right is not None and _describe(result) != _describe(right):
-            place = f"{self.served.file}, line {self.function.__code__.co_firstlineno}"
+            place = f"{self.served.file}, line {self.line}"
             says = f"returned {_describe(result)}, but it should return {_describe(right)}"
             raise ExerciseError(f"{place}: your {self.served.name} {says}")
         for tensor in result if isinstance(result, tuple) else (result,):
@@ -122,7 +151,7 @@ class StandIn:
 
         def watched(g: Tensor, y: Tensor) -> Tensor:
             self.served.gradients += 1
-            share = _call(what, self.path, derivative, g, y)
+            share = self._call(what, derivative, g, y)
             if not isinstance(share, Tensor) or share.shape != parent.shape or share.dtype != parent.dtype:
                 code = getattr(derivative, "__code__", None)
                 line = f", line {code.co_firstlineno}" if code and code.co_filename == self.path else ""
@@ -132,6 +161,30 @@ class StandIn:
 
         return watched
 
+    def _call(self, what: str, function: Callable[..., Any], *args: Any) -> Any:
+        """`function`, whose errors become an ExerciseError with the student's line."""
+        self.depth += 1
+        try:
+            if self.depth > DEEPEST:
+                raise ExerciseError(f"{self.served.file}{self._which_calls_itself()}: write it out")
+            return function(*args)
+        except ExerciseError:
+            raise
+        except (Exception, SystemExit) as error:  # a student's exit() would end the training without a word
+            raise ExerciseError(f"{where(error, self.path)}{what} raised {type(error).__name__}: {error}") from error
+        finally:
+            self.depth -= 1
+
+    def _which_calls_itself(self) -> str:
+        """Which line calls which of minigan's functions, that calls the student's function again."""
+        frame, called = inspect.currentframe(), ""
+        while frame is not None and frame.f_code.co_filename != self.path:
+            if is_in_minigan(frame.f_code):  # a wrapper, of the table, has a variable with the name
+                called = frame.f_locals.get("name", frame.f_code.co_name)
+            frame = frame.f_back
+        line = frame.f_lineno if frame else self.line
+        return f", line {line}: your {self.served.name} calls minigan's {called}, which would call yours, without end"
+
 
 def _number_taken(function: Callable[..., Any], library: inspect.Signature) -> int:
     """How many of the library's arguments a student's function takes; at least all that have no default."""
@@ -140,16 +193,6 @@ def _number_taken(function: Callable[..., Any], library: inspect.Signature) -> i
         return len(library.parameters)
     needed = [p for p in library.parameters.values() if p.default is p.empty]
     return max(len(needed), len([kind for kind in kinds if kind <= inspect.Parameter.POSITIONAL_OR_KEYWORD]))
-
-
-def _call(what: str, path: str, function: Callable[..., Any], *args: Any) -> Any:
-    """`function`, whose errors become an ExerciseError with the student's line."""
-    try:
-        return function(*args)
-    except ExerciseError:
-        raise
-    except (Exception, SystemExit) as error:  # a student's exit() would end the training without a word
-        raise ExerciseError(f"{where(error, path)}{what} raised {type(error).__name__}: {error}") from error
 
 
 def _kind(value: Any) -> Any:

@@ -3,6 +3,7 @@
 import contextlib
 import sys
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
@@ -62,19 +63,32 @@ def hides(folder: Path) -> str:
     return "; ".join(found)
 
 
-def told(error: BaseException, path: str) -> str:
+def told(error: BaseException, path: str, cells: Mapping[str, str] | None = None) -> str:
     """An error of the student's code in one sentence, with the file and line; its text may be code of theirs too."""
     try:
         notes = getattr(error, "__notes__", [])  # a judge's: for which arguments
         says = ", ".join([error.msg if isinstance(error, SyntaxError) else str(error), *notes])
     except BaseException:
         says = "its text cannot be shown"
-    return f"{where(error, path)}{type(error).__name__}" + (f": {says}" if says else "")
+    return f"{where(error, path, cells)}{type(error).__name__}" + (f": {says}" if says else "")
 
 
-def where(error: BaseException, path: str) -> str:
-    """The file and the last line in it that led to an error, as "04_tanh.py, line 31: "."""
+def where(error: BaseException, path: str, cells: Mapping[str, str] | None = None) -> str:
+    """The file and the last line in it that led to an error, as "04_tanh.py, line 31: ".
+
+    In a notebook, `cells` has the names of functions by what Python calls the cells in which they are.
+    """
+    name = shown(path)
     if isinstance(error, SyntaxError) and error.filename and Path(error.filename).name == Path(path).name:
-        return f"{Path(path).name}, line {error.lineno}: "
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
-    return f"{Path(path).name}, line {lines[-1]}: " if lines else f"{Path(path).name}: "
+        return f"{name}, line {error.lineno}: "
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if frame.filename == path:
+            return f"{name}, line {frame.lineno}: "
+        if cells and frame.filename in cells:
+            return f"{name}, line {frame.lineno} of {cells[frame.filename]}'s cell: "
+    return f"{name}: "
+
+
+def shown(path: str) -> str:
+    """The name of a file for people. Python gives the cells of a notebook names that nobody knows."""
+    return "the notebook" if path.startswith("<") or "ipykernel" in path else Path(path).name

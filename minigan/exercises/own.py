@@ -18,11 +18,17 @@ PACKAGE = Path(table.__file__).parent  # the folder of minigan
 
 def is_own(function: Any) -> bool:
     """Whether a function is minigan's, perhaps with some arguments given already."""
-    code = _code(function)
-    return code is not None and Path(code.co_filename).is_relative_to(PACKAGE)
+    code = code_of(function)
+    return code is not None and is_in_minigan(code)
 
 
-def _code(function: Any) -> CodeType | None:
+def is_in_minigan(code: CodeType) -> bool:
+    """Whether this is minigan's code."""
+    return Path(code.co_filename).is_relative_to(PACKAGE)
+
+
+def code_of(function: Any) -> CodeType | None:
+    """The code that a call runs, also of an object or with some arguments given already; None if it is not Python's."""
     while isinstance(function, functools.partial):
         function = function.func
     return getattr(function, "__code__", None) or getattr(type(function).__call__, "__code__", None)
@@ -35,7 +41,7 @@ def calls_noted(entries: Mapping[str, str], functions: Iterable[Any]) -> Iterato
     `entries` are the names in the table of those to watch, by the names that are listed. Calls in a derivative do not
     count: it runs after the function has returned, and there all of minigan may be used.
     """
-    codes, noted = {_code(function) for function in functions}, []
+    codes, noted = {code_of(function) for function in functions}, []
     with table.replaced({entry: _watched(name, entry, codes, noted) for name, entry in entries.items()}):
         yield noted
 

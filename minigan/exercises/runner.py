@@ -16,12 +16,14 @@ from typing import Any
 from minigan.exercises import isolation
 from minigan.exercises.catalogue import EXERCISES, STUBS, Exercise, find
 from minigan.exercises.files import Folder, read_folder
+from minigan.exercises.in_place import ExerciseError, try_in_place
 from minigan.exercises.judges import Wrong
 from minigan.exercises.loading import load, told, where
-from minigan.exercises.own import calls_noted, is_own
+from minigan.exercises.own import calls_noted, code_of, is_own
 from minigan.exercises.result import FAILED, NOT_WRITTEN, PASSED, STATUSES, Result
 
 __all__ = ["FAILED", "NOT_WRITTEN", "PASSED", "Result", "check", "check_file", "check_folder", "load", "where"]
+NOTEBOOK = "the notebook"
 SECONDS = 20.0  # the time limit of a check, which takes about one
 
 
@@ -30,11 +32,26 @@ def check(name: str, *functions: Callable[..., Any]) -> Result:
 
     With `assert check("tanh", tanh).passed` the cell fails unless the exercise is solved (for nbgrader).
     """
-    exercise = find(str(name))
+    exercise, names, others = find(str(name)), {}, []
     for function in functions:
-        if not inspect.isfunction(function):
+        if not callable(function):
             raise TypeError(f"check takes your functions, such as check('tanh', tanh), not {function!r}")
-    return judge(exercise, {function.__name__: function for function in functions}, "the notebook")
+        if getattr(function, "__name__", "") in exercise.replaces:
+            names[function.__name__] = function
+        else:
+            others.append(function)
+    missing = [wanted for wanted in exercise.replaces if wanted not in names]
+    if len(missing) == len(others) == 1 and not _was_named(others[0]):
+        names[missing[0]] = others[0]
+    elif missing and others:
+        says = f"there is no function {missing[0]}; write `def {missing[0]}(...)`, so that it has this name"
+        return Result(exercise.name, FAILED, f"{NOTEBOOK}: {says}")
+    return judge(exercise, names, NOTEBOOK)
+
+
+def _was_named(function: Any) -> bool:
+    """Whether a `def` of the notebook gave it a name. A lambda has none, and what a decorator returns has its own."""
+    return inspect.isfunction(function) and not any(mark in function.__qualname__ for mark in ("<lambda>", "<locals>"))
 
 
 def check_file(exercise: Exercise, path: Path, seconds: float = SECONDS) -> Result:
@@ -107,16 +124,20 @@ def judge(exercise: Exercise, names: dict[str, Any], path: str) -> Result:
 def _verdict(exercise: Exercise, names: dict[str, Any], path: str) -> tuple[str, str, str]:
     """The status, the message and the report of the gradient check."""
     file = Path(path).name
+    codes = {name: code_of(names[name]) for name in exercise.replaces} if path == NOTEBOOK else {}
+    cells = {code.co_filename: name for name, code in codes.items() if code}
     try:
-        exercise.check(names)
+        try_in_place(exercise, exercise.check(names))
     except NotImplementedError as error:
-        return NOT_WRITTEN, f"{where(error, path)}{error or NOT_WRITTEN}", ""
+        return NOT_WRITTEN, f"{where(error, path, cells)}{error or NOT_WRITTEN}", ""
+    except ExerciseError as error:  # it names the file and the line itself
+        return FAILED, str(error), ""
     except Wrong as wrong:
         if wrong.report is not None:  # it says itself which function it is about
             return FAILED, f"{file}: {wrong}", wrong.report._repr_html_()
         return FAILED, f"{file}, {wrong.function} in line {_first_line(names[wrong.function])}: {wrong}", ""
     except BaseException as error:  # SystemExit too, which would end a notebook's kernel
-        return FAILED, told(error, path), ""
+        return FAILED, told(error, path, cells), ""
     return PASSED, "", ""
 
 

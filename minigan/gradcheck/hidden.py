@@ -25,8 +25,14 @@ def raised(error: Exception, shape: tuple[int, ...], numeric: np.ndarray) -> Mis
         if error.share is None:
             hint = "is a `return` missing?"
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(PACKAGE)]
-    where = f" at {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
+    where = f" at {_in_words(frames[-1])}" if frames else ""
     return Mistake("raised", f"its derivative raised {type(error).__name__}{where}: {error}", hint)
+
+
+def _in_words(frame: traceback.FrameSummary) -> str:
+    """A place in a file, or in a notebook's cell, whose file has no name that anyone knows."""
+    in_a_cell = frame.filename.startswith("<") or "ipykernel" in frame.filename
+    return f"line {frame.lineno} of its cell" if in_a_cell else f"{Path(frame.filename).name}, line {frame.lineno}"
 
 
 def writes_into_its_input(point: Point, k: int) -> Mistake | None:
@@ -49,7 +55,8 @@ def behind_right_numbers(point: Point, k: int, analytic: np.ndarray) -> Mistake 
         hint = "make arrays with the dtype of the input, x.dtype, and do not write float32 into the formula"
         return Mistake("float32", "the gradient was computed in float32, but the input is float64", hint)
     try:
-        later = point.analytic(k, in_between=[0.9 * array for array in point.arrays])
+        # Rolled too, so that a mask that was kept shows: a factor alone leaves all signs as they are.
+        later = point.analytic(k, in_between=[0.9 * np.roll(array, 1) for array in point.arrays])
     except Exception:  # f may not be defined at those other inputs
         return None
     if not np.array_equal(later, analytic, equal_nan=True):

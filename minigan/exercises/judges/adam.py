@@ -30,6 +30,18 @@ def adam_step(adam_step: Answer) -> None:
     for seed in (6, 7):
         without_momentum.check_step(adam_step, seed)
         single.check_step(adam_step, seed)
+    _check_long(adam_step)
+
+
+def _check_long(adam_step: Answer) -> None:
+    """Late steps, with the betas of GANs and of papers; a rate that changes; gradients that are 0, or nearly."""
+    for betas in ((0.5, 0.99), (0.9, 0.999)):
+        for steps in (0, 149, 4999):
+            optimizer = _optimizer(betas)
+            parameter = _Parameter(optimizer, (3, 4), steps)
+            for seed, size in enumerate((1.0, HALF, 0.0, 1e-9, 1.0)):
+                optimizer.lr = LR / (seed + 1)
+                parameter.check_step(adam_step, seed, size)
 
 
 def _optimizer(betas: tuple[float, float]) -> Adam:
@@ -38,10 +50,14 @@ def _optimizer(betas: tuple[float, float]) -> Adam:
     return optimizer
 
 
+HALF = np.array([0.0, 1.0, 0.0, 1.0])  # gradients of which some are 0, as those of units that are off
+
+
 @dataclass
 class _Step:
     """One step of a parameter, and what it should have come to."""
 
+    lr: float
     b1: float
     b2: float
     t: int
@@ -53,7 +69,7 @@ class _Step:
     def move(self, t: int) -> np.ndarray:
         """How far it goes, if it is the t-th."""
         m_hat, v_hat = self.m / (1 - self.b1**t), self.v / (1 - self.b2**t)
-        return LR * m_hat / (np.sqrt(v_hat) + EPS)
+        return self.lr * m_hat / (np.sqrt(v_hat) + EPS)
 
 
 class _Parameter:
@@ -66,13 +82,13 @@ class _Parameter:
         # In another order of memory than NumPy's usual one, as that of a transposed array.
         self.yours = {name: np.array(array, dtype, order="F") for name, array in self.right.items()}
 
-    def check_step(self, adam_step: Answer, seed: int) -> None:
-        """The next step, for a gradient of its own."""
+    def check_step(self, adam_step: Answer, seed: int, size: Any = 1.0) -> None:
+        """The next step, for a gradient of its own, whose numbers are normal, times `size`."""
         self.t, self.calls, (b1, b2) = self.t + 1, self.calls + 1, self.optimizer.betas
         right, yours = self.right, self.yours
-        before, g = right["theta"], normal(*right["theta"].shape, seed=seed).astype(yours["m"].dtype)
+        before, g = right["theta"], (size * normal(*right["theta"].shape, seed=seed)).astype(yours["m"].dtype)
         m, v = b1 * right["m"] + (1 - b1) * g, b2 * right["v"] + (1 - b2) * g**2
-        step = _Step(b1, b2, self.t, g.astype(float), before, m, v)
+        step = _Step(self.optimizer.lr, b1, b2, self.t, g.astype(float), before, m, v)
         self.right = right = {"m": m, "v": v, "theta": before - step.move(self.t)}
         given, old = g.copy(), {name: array.copy() for name, array in yours.items()}
         adam_step(self.optimizer, yours["theta"], given, yours["m"], yours["v"], self.t)
@@ -81,12 +97,20 @@ class _Parameter:
         for name, array in yours.items():
             if np.array_equal(array, old[name]):
                 how = f"use {name} *= ..., {name} -= ... or {name}[...] = ..."
+                if not g.any():
+                    how = "a gradient of 0 counts like any other, and the running mean goes on"
                 raise adam_step.wrong(f"adam_step did not change {name} in place: {how}")
         guesses = {"m": _guesses_of_m(step), "v": _guesses_of_v(step), "theta": _guesses_of_theta(step, self.calls)}
         for name in ("m", "v", "theta"):
-            what = f"{name} {g.shape} after step t = {self.t}, with betas {b1, b2}"
+            kind = "" if np.ndim(size) == 0 and size == 1 else f" and {_in_words(size)}"
+            what = f"{name} {g.shape} after step t = {self.t}, with betas {b1, b2}{kind}"
             tolerance = 1e-9 if g.dtype == np.float64 else 1e-4
             adam_step.compare(yours[name], right[name], what, guesses[name], tolerance)
+
+
+def _in_words(size: Any) -> str:
+    """What is special in a gradient of this size."""
+    return "gradients of which some are 0" if np.ndim(size) else f"gradients of about {size:g}"
 
 
 def _guesses_of_m(step: _Step) -> Guesses:
@@ -95,10 +119,20 @@ def _guesses_of_m(step: _Step) -> Guesses:
 
 def _guesses_of_v(step: _Step) -> Guesses:
     v, g = step.v, step.g
-    no_square = ("g is not squared", v - (1 - step.b2) * (g**2 - g))
+    m_old = (step.m - (1 - step.b1) * g) / (step.b1 or 1)
+    new = {
+        "g is not squared": g,
+        "it is g's size, not its square": np.abs(g),
+        "it is made of m; it is the mean of g * g": step.m**2,
+        "it is made of g - m; it is the mean of g * g": (g - step.m) ** 2,
+        "it is made of g - m, with the old m; it is the mean of g * g": (g - m_old) ** 2,
+        "it is made of the corrected m; it is the mean of g * g": (step.m / (1 - step.b1**step.t)) ** 2,
+    }
+    other_squares = [(sentence, v + (1 - step.b2) * (wrong - g**2)) for sentence, wrong in new.items()]
     one_for_all = ("it needs a number for each of g, not one mean of all", v - (1 - step.b2) * (g**2 - np.mean(g**2)))
     usual = _usual(v, step.b2, g**2, 0.999, "b2")
-    return [no_square, one_for_all, *_guesses_of_mean(v, step.b2, g**2, step.t, "b2"), *usual]
+    without_b = ("1 - b1 takes the place of 1 - b2", v + (step.b2 - step.b1) * g**2)
+    return [*other_squares, one_for_all, without_b, *_guesses_of_mean(v, step.b2, g**2, step.t, "b2"), *usual]
 
 
 def _usual(mean: np.ndarray, b: float, new: np.ndarray, usual: float, name: str) -> Guesses:
@@ -127,22 +161,29 @@ def _guesses_of_theta(step: _Step, calls: int) -> Iterator[tuple[str, np.ndarray
     m, v, t = step.m, step.v, step.t
     m_hat, v_hat = m / (1 - step.b1**t), v / (1 - step.b2**t)
     m_old, v_old = (m - (1 - step.b1) * step.g) / (step.b1 or 1), (v - (1 - step.b2) * step.g**2) / step.b2
+    lr, first_lr = step.lr, LR
     moves = {
-        "the bias correction is left out": LR * m / (root(v) + EPS),
-        "only m is corrected, not v": LR * m_hat / (root(v) + EPS),
-        "only v is corrected, not m": LR * m / (root(v_hat) + EPS),
-        "v is corrected with b1; take b2": LR * m_hat / (root(v / (1 - step.b1**t)) + EPS),
-        "change m and v first, and then move theta with the new ones": LR
+        "the bias correction is left out": lr * m / (root(v) + EPS),
+        "only m is corrected, not v": lr * m_hat / (root(v) + EPS),
+        "only v is corrected, not m": lr * m / (root(v_hat) + EPS),
+        "v is corrected with b1; take b2": lr * m_hat / (root(v / (1 - step.b1**t)) + EPS),
+        "change m and v first, and then move theta with the new ones": lr
         * (m_old / (1 - step.b1**t))
         / (root(np.abs(v_old) / (1 - step.b2**t)) + EPS),
         "it walks uphill: the sign is flipped": -step.move(t),
-        "the root of v_hat is left out": LR * m_hat / (v_hat + EPS),
-        "eps belongs outside of the root": LR * m_hat / root(v_hat + EPS),
-        "eps is left out": LR * m_hat / root(v_hat),
-        "take eps from self.eps; it is not always 1e-8": LR * m_hat / (root(v_hat) + 1e-8),
+        "the root of v_hat is left out": lr * m_hat / (v_hat + EPS),
+        "eps belongs outside of the root": lr * m_hat / root(v_hat + EPS),
+        "eps, not its square, is added outside of the root": lr * m_hat / root(v_hat + EPS**2),
+        "eps is added to the root of v_hat, not of v": lr * m_hat * root(1 - step.b2**t) / (root(v) + EPS),
+        "eps is left out": lr * m_hat / root(v_hat),
+        "take eps from self.eps; it is not always 1e-8": lr * m_hat / (root(v_hat) + 1e-8),
         "lr is left out": m_hat / (root(v_hat) + EPS),
         "take lr from self.lr; it is not always 1e-3": 1e-3 * m_hat / (root(v_hat) + EPS),
-        "it moves by g itself; the mean m_hat takes its place": LR * step.g / (root(v_hat) + EPS),
+        "take lr from self.lr in every step: it may change": first_lr * m_hat / (root(v_hat) + EPS),
+        "lr is divided by the root of t; leave it as it is": step.move(t) / t**0.5,
+        "it moves by g itself; the mean m_hat takes its place": lr * step.g / (root(v_hat) + EPS),
+        "a gradient of 0 counts like any other: theta goes on": step.move(t) * (step.g != 0),
+        "a small gradient counts like any other: theta goes on": step.move(t) * (np.abs(step.g).max() > 1e-5),
         "t is this step's number already: take it as it is, not t - 1": step.move(t - 1) if t > 1 else np.nan,
         "t counts from 1 already: take it as it is": step.move(t + 1),
         "take the argument t; the optimizer's own steps are those of all its parameters": step.move(7),

@@ -2,13 +2,15 @@
 
 import functools
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from minigan.errors import MixedTypesError
+from minigan.errors import ChangedError, MixedTypesError
 from minigan.gradcheck import Report, gradcheck
 from minigan.gradcheck.inputs import argument_names
+from minigan.gradcheck.mistakes import Mistake
 from minigan.tensor import Tensor, grad
 
 Guesses = Iterable[tuple[str, Any]]  # pairs: what would be the mistake, in a sentence, and what that mistake would give
@@ -27,14 +29,20 @@ class Answer:
 
     def __init__(self, name: str, function: Callable[..., Any]) -> None:
         self.name, self.function = name, function
+        self.arguments: tuple[Any, ...] = ()  # of a call; of one that can be differentiated, if there was any
 
     def __call__(self, *arguments: Any) -> Any:
         """What the student's function returns. An error that it raises gets a note that says for which arguments."""
         try:
-            return self.function(*arguments)
+            result = self.function(*arguments)
         except Exception as error:
-            error.add_note(f"for {self._in_words(arguments)}")
+            if words := self._in_words(arguments):
+                error.add_note(f"for {words}")
             raise
+        first = result[0] if isinstance(result, tuple) and result else result
+        if not self.arguments or getattr(first, "requires_grad", False):
+            self.arguments = arguments
+        return result
 
     def wrong(self, sentence: str, report: Report | None = None) -> Wrong:
         """The error to raise about this function."""
@@ -103,11 +111,17 @@ class Answer:
         f: Callable[..., Tensor] | None = None,
         what: str = "",
         order: int = 2,
+        guesses: Callable[[Any], dict[int, Guesses]] | None = None,
     ) -> None:
-        """Every derivative in the inputs must be right. `settings` are further arguments; f calls the function."""
-        report = gradcheck(self._of_inputs(settings, f, what), *inputs, order=order)
+        """Every derivative in the inputs must be right. `settings` are further arguments; f calls the function.
+
+        `guesses` takes an upstream gradient g; for some inputs, by their numbers, it says what mistakes would give.
+        """
+        of_inputs = self._of_inputs(settings, f, what)
+        report = gradcheck(of_inputs, *inputs, order=order)
         measured = all(line.measured for line in report.lines if line.errors.size)
         if not (report and measured):  # at these inputs, the right function can be measured
+            report = _with_guesses(report, of_inputs, inputs, guesses) if guesses and report.lines else report
             raise self.wrong(str(report), report)
 
     def in_float32(
@@ -131,6 +145,15 @@ class Answer:
             if not np.allclose(array, exact.numpy(), rtol=0, atol=tolerance * largest):
                 reason = why or "is there a difference of large numbers, or an overflow?"
                 raise self.wrong(f"{what} loses its digits in float32, with which training works: {reason}")
+        try:
+            again = self._value_and_gradients(arrays, np.float32, settings, f, used_before=True)
+        except ChangedError:
+            again = []
+        if not again or any(not np.array_equal(a.numpy(), b.numpy()) for a, b in zip(again, found, strict=True)):
+            raise self.wrong(
+                f"{self.name} remembers an earlier call: the numbers of a tensor may have changed since, by an "
+                "optimizer's step. Compute with those that are in it now, and keep nothing for the next call"
+            )
 
     def _value_and_gradients(
         self,
@@ -138,9 +161,19 @@ class Answer:
         dtype: Any,
         settings: tuple[Any, ...],
         f: Callable[..., Tensor] | None,
+        used_before: bool = False,
     ) -> list[Tensor]:
-        """What it gives in a dtype: its value, and the gradients for an upstream gradient of normal numbers."""
-        tensors = [Tensor(x, requires_grad=True, dtype=dtype) for x in arrays]
+        """What it gives in a dtype: its value, and the gradients for an upstream gradient of normal numbers.
+
+        With `used_before`, it was called for the same tensors, when they had other numbers.
+        """
+        others = [0.9 * np.roll(x, 1) if used_before else x for x in arrays]
+        tensors = [Tensor(x, requires_grad=True, dtype=dtype) for x in others]
+        if used_before:
+            self._of_inputs(settings, f)(*tensors)
+            for tensor, x in zip(tensors, arrays, strict=True):
+                tensor.data[...] = Tensor(x, dtype=dtype).data
+                tensor.changed()
         y = self._of_inputs(settings, f)(*tensors)
         self.array(y, getattr(y, "shape", ()), dtype, f"{self.name}, for {np.dtype(dtype)} inputs,")
         try:
@@ -176,12 +209,33 @@ class Answer:
         return ", ".join(words)
 
 
+def _with_guesses(
+    report: Report, f: Callable[..., Tensor], inputs: tuple[np.ndarray, ...], guesses: Callable[[Any], Any]
+) -> Report:
+    """The report, with the guesses that the gradients agree with, for an upstream gradient of normal numbers."""
+    tensors = [Tensor(x, requires_grad=True, dtype=np.float64) for x in inputs]
+    try:
+        y = f(*tensors)
+        g = normal(*y.shape, seed=9)
+        found = grad(y, tensors, Tensor(g))
+    except Exception:  # the report has it
+        return report
+    lines = list(report.lines)
+    for k, pairs in guesses(g).items():
+        for sentence, guess in pairs if lines[k].mistake else ():
+            if found[k].shape == np.shape(guess) and np.allclose(found[k].numpy(), guess, rtol=1e-6, atol=1e-9):
+                says, _, hint = sentence.partition("; ")
+                lines[k] = replace(lines[k], mistake=Mistake("a guess", says, hint))
+                break
+    return replace(report, lines=tuple(lines))
+
+
 def side_by_side(found: float, right: float) -> str:
     """Two numbers that differ, with as many digits as show it, and a reason where the kind of number tells it."""
     digits = next((n for n in (6, 9, 12) if f"{found:.{n}g}" != f"{right:.{n}g}"), 17)
     why = ""
     if not np.isfinite(found):
-        why = "; look for a division by 0, a log of 0, or e to a large power"
+        why = "; look for a division by 0, a root of a negative number, a log of 0, or e to a large power"
     elif digits > 6:
         why = "; that is nearly right: is something small added, or float32 used in between?"
     return f"yours is {found:.{digits}g}, it should be {right:.{digits}g}{why}"

@@ -6,11 +6,14 @@ from typing import Any
 import numpy as np
 
 from minigan.exercises.judges.answer import Answer, kind_of, normal
+from minigan.exercises.judges.closed_form import guess_of_eps, guesses_of_gradients
 from minigan.tensor import Tensor
 
 EPS = 1e-3  # large, so that it shows where it was left out
 WEIGHT, BIAS = np.array([0.5, 2.0, -1.0]), np.array([1.0, 0.0, 3.0])
 INPUTS = [normal(6, 3) * 2 + 1, normal(5, 3, 4) + 2, normal(4, 3, 2, 5) - 3, normal(4, 3, 1, 1), normal(2, 3)]
+# One channel, a single image, a large batch, and numbers that are nearly the same, where eps is most of the variance.
+INPUTS += [normal(6, 1), normal(3, 1, 2, 4), normal(1, 3, 2, 5), normal(130, 3), 0.01 * normal(6, 3) + 1]
 LARGE_MEANS = [normal(32, 3) + 3000, 0.1 * normal(32, 3) + 1000, 0.1 * normal(4, 3, 2, 4) - 1000]
 LOST = (
     "subtract the mean first, then take the mean of (x - mu)^2, not that of x^2 (x has a mean of 1000 and more here, "
@@ -40,19 +43,21 @@ def _check_forward(batch_norm: Answer) -> None:
 
 def _results(batch_norm: Answer, x: np.ndarray, dtype: Any = np.float64) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The three results, of the right kinds: y, and the mean and variance of each channel. x must stay as it is."""
-    given = [Tensor(np.array(array, dtype)) for array in (x, WEIGHT, BIAS)]
+    channels = x.shape[1]
+    arrays = x, WEIGHT[:channels], BIAS[:channels]
+    given = [Tensor(np.array(array, dtype)) for array in arrays]
     result = batch_norm(*given, EPS)
     if not isinstance(result, tuple) or len(result) != 3:
         raise batch_norm.wrong(f"batch_norm must return y, mu, var, but it returned {kind_of(result)}")
-    for name, tensor, array in zip(("x", "weight", "bias"), given, (x, WEIGHT, BIAS), strict=True):
+    for name, tensor, array in zip(("x", "weight", "bias"), given, arrays, strict=True):
         if not np.array_equal(tensor.numpy(), array.astype(dtype)):
             raise batch_norm.wrong(f"batch_norm changes {name}, which others still need: compute with new arrays")
     for name, statistic in zip(("mu", "var"), result[1:], strict=True):
-        if not isinstance(statistic, np.ndarray) or statistic.shape != (3,) or statistic.dtype != dtype:
+        if not isinstance(statistic, np.ndarray) or statistic.shape != (channels,) or statistic.dtype != dtype:
             found = f"{statistic.dtype} of {statistic.shape}" if hasattr(statistic, "dtype") else ""
             raise batch_norm.wrong(
-                f"batch_norm's {name} must be a NumPy array of {np.dtype(dtype)} and of shape (3,) for x {x.shape} in "
-                f"{np.dtype(dtype)}, but it is {kind_of(statistic)}{f' of {found}' if found else ''}"
+                f"batch_norm's {name} must be a NumPy array of {np.dtype(dtype)} and of shape {(channels,)} for x "
+                f"{x.shape} in {np.dtype(dtype)}, but it is {kind_of(statistic)}{f' of {found}' if found else ''}"
             )
     y = batch_norm.array(result[0], x.shape, dtype, f"batch_norm's y, for {np.dtype(dtype)} inputs,")
     return y, result[1], result[2]
@@ -78,7 +83,7 @@ def _check_values(batch_norm: Answer, x: np.ndarray) -> None:
 def _values_of(x: np.ndarray) -> tuple[np.ndarray, Iterator[tuple[str, np.ndarray]]]:
     """What y is for x, and what it would be with each of the usual mistakes."""
     axes, per_channel = (0, *range(2, x.ndim)), (1, -1, *[1] * (x.ndim - 2))
-    w, b = WEIGHT.reshape(per_channel), BIAS.reshape(per_channel)
+    w, b = WEIGHT[: x.shape[1]].reshape(per_channel), BIAS[: x.shape[1]].reshape(per_channel)
     mean, var, m = x.mean(axes, keepdims=True), x.var(axes, keepdims=True), x[:, 0].size
     centred, sigma = x - mean, np.sqrt(var + EPS)
     x_hat = centred / sigma
@@ -114,11 +119,11 @@ def _check_large_mean(batch_norm: Answer, x: np.ndarray) -> None:
         raise batch_norm.wrong(f"batch_norm loses its digits where the mean is large, in float32: {LOST}")
 
 
-def _y_of(batch_norm: Answer) -> Any:
+def _y_of(batch_norm: Answer, eps: float = 1e-5) -> Any:
     """The first of its results, as a function of x, weight and bias."""
 
     def y(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        return batch_norm(x, weight, bias)[0]
+        return batch_norm(x, weight, bias, eps)[0]
 
     return y
 
@@ -127,7 +132,17 @@ def _check_gradients(batch_norm: Answer) -> None:
     """In x, weight and bias, for points, sequences and images."""
     for x in (normal(6, 3), normal(2, 3, 4), normal(2, 3, 2, 4)):
         what = f"batch_norm's y for x {x.shape}"
-        batch_norm.gradients(x, WEIGHT, BIAS, f=_y_of(batch_norm), what=what, order=1 if x.ndim == 3 else 2)
+        guesses = guesses_of_gradients(x, WEIGHT, BIAS)
+        order = 1 if x.ndim == 3 else 2
+        batch_norm.gradients(x, WEIGHT, BIAS, f=_y_of(batch_norm), what=what, order=order, guesses=guesses)
+    weight = np.array([0.0, 2.0, -1.0])  # a weight of 0 hides x_hat, which must not be taken from y
+    for x, eps in ((normal(4, 3), 1e-5), (normal(4, 3), 0.1), (normal(1, 3, 2, 2), 1e-3)):
+        what = f"batch_norm's y for x {x.shape}, weight 0, 2, -1 and eps {eps:g}"
+        guesses = guess_of_eps(x, weight)
+        batch_norm.gradients(x, weight, np.zeros(3), f=_y_of(batch_norm, eps), what=what, order=1, guesses=guesses)
+    many = Tensor(normal(130, 3))
+    of_many = lambda weight, bias: batch_norm(many, weight, bias)[0]
+    batch_norm.gradients(WEIGHT, BIAS, f=of_many, what="batch_norm's y for x (130, 3)", order=1)
     batch_norm.in_float32(normal(6, 3), WEIGHT, BIAS, f=_y_of(batch_norm))
     for x in LARGE_MEANS:  # right ones are up to 5% off there, and those of a difference of squares 80% and more
         batch_norm.in_float32(x, WEIGHT, BIAS, f=_y_of(batch_norm), tolerance=0.25, why=LOST)

@@ -17,6 +17,8 @@ def leaky_relu(leaky_relu: Answer) -> None:
         _check_corner(leaky_relu, slope)
     for array in (-x, normal(3, 1), normal(2, 1, 3, 2)):  # -x, so that a mask that was kept from x shows
         leaky_relu.gradients(array, settings=(0.2,), what=f"leaky_relu with slope 0.2 of x {array.shape}")
+    for size in (1e-3, 1e-9):  # small numbers are on one side of the corner too
+        _check_small(leaky_relu, size * x)
     leaky_relu.in_float32(x, settings=(0.2,))
     leaky_relu.in_float32(normal(2, 1, 3, 2), settings=(0.01,))
 
@@ -28,6 +30,14 @@ def _guesses_of_value(x: np.ndarray, slope: float) -> list[tuple[str, np.ndarray
         ("where x < 0 it must be slope x, not slope", np.where(x > 0, x, slope)),
         ("slope belongs to x < 0, not to x > 0", np.where(x > 0, slope * x, x)),
     ]
+
+
+def _check_small(leaky_relu: Answer, x: np.ndarray) -> None:
+    """Near the corner, where finite differences reach over it."""
+    tensor = Tensor(x, requires_grad=True, dtype=np.float64)
+    (found,) = grad(leaky_relu(tensor, 0.2), tensor, Tensor(np.ones(x.shape)))
+    what = f"the gradient of leaky_relu with slope 0.2 of numbers below {np.max(np.abs(x)):.0e}"
+    leaky_relu.compare(found.numpy(), np.where(x > 0, 1.0, 0.2), what)
 
 
 def _check_corner(leaky_relu: Answer, slope: float) -> None:
@@ -51,7 +61,19 @@ def linear(linear: Answer) -> None:
         linear.value(x, weight, right=right, what=f"linear {shapes} without a bias")
         linear.gradients(x, weight, bias, what=f"linear {shapes}", order=2 if n == 5 else 1)
     linear.gradients(normal(5, 3), normal(4, 3), what="linear without a bias")
+    _check_small_and_large(linear)
     linear.in_float32(normal(5, 3), normal(4, 3), normal(4))
+
+
+def _check_small_and_large(linear: Answer) -> None:
+    """Biases begin at 0, and so may weights; and a batch may be large."""
+    x, weight, bias = normal(5, 3), normal(4, 3), 1e-5 * normal(4)
+    left_out = [("the bias is left out: a small one counts too", x @ weight.T)]
+    linear.value(x, weight, bias, right=x @ weight.T + bias, what="linear with a small bias", guesses=left_out)
+    linear.gradients(x, weight, np.zeros(4), what="linear with a bias of zeros", order=1)
+    linear.gradients(np.zeros((2, 3)), np.zeros((4, 3)), np.zeros(4), what="linear of zeros", order=1)
+    many = Tensor(normal(130, 2))
+    linear.gradients(normal(2, 2), normal(2), f=lambda w, b: linear(many, w, b), what="linear of 130 samples", order=1)
 
 
 # --- first weights ---------------------------------------------------------------------------------------------
@@ -82,6 +104,7 @@ def he_normal(he_normal: Answer) -> None:
             )
         _check_numbers(he_normal, found)
         _check_spread(he_normal, found, fan_in, slope)
+    _check_few(he_normal)
 
 
 def _check_numbers(he_normal: Answer, found: np.ndarray) -> None:
@@ -95,6 +118,36 @@ def _check_numbers(he_normal: Answer, found: np.ndarray) -> None:
         raise he_normal.wrong(f"he_normal must have mean 0, but yours is {found.mean():.4f}")
     if not (np.abs(found) > 2 * found.std()).mean() > 0.03:
         raise he_normal.wrong("he_normal must draw normal numbers: use rng.standard_normal")
+    if np.abs(found).max() < 3 * found.std():
+        raise he_normal.wrong("he_normal must draw normal numbers, and none of yours is far out: do not cut them off")
+    if found.shape == WEIGHTS[0][0]:  # of independent numbers, the smallest singular value is half of the largest
+        sizes = np.linalg.svd(found, compute_uv=False)
+        if sizes[-1] < 0.3 * sizes[0]:
+            raise he_normal.wrong(f"the numbers of he_normal for shape {found.shape} {NOT_APART}")
+
+
+NOT_APART = "depend on each other: draw each for itself, and do not sort, centre or mirror them"
+
+
+def _check_few(he_normal: Answer) -> None:
+    """One number, and four, from many generators: each place has the right spread, and none knows of another."""
+    for shape in ((1, 1), (2, 2)):
+        found = np.stack([he_normal(shape, np.random.default_rng(seed), 2).ravel() for seed in range(400)])
+        if not np.isfinite(found).all():
+            raise he_normal.wrong(
+                f"he_normal of shape {shape} is not finite: it divides by 0 where there is one number"
+            )
+        if np.abs(found.mean(axis=0)).max() > 0.25 or not np.allclose(found.std(axis=0), 1, atol=0.25):
+            raise he_normal.wrong(
+                f"he_normal of shape {shape} with fan_in 2 must have mean 0 and deviation 1 in each place, over "
+                f"400 generators, but yours has {_rounded(found.mean(axis=0))} and {_rounded(found.std(axis=0))}"
+            )
+        if np.abs(np.corrcoef(found.T) - np.eye(found.shape[1])).max() > 0.25:
+            raise he_normal.wrong(f"the numbers of he_normal for shape {shape} {NOT_APART}")
+
+
+def _rounded(numbers: np.ndarray) -> str:
+    return ", ".join(f"{number:.2f}" for number in numbers)
 
 
 def _check_spread(he_normal: Answer, found: np.ndarray, fan_in: int, slope: float) -> None:
@@ -111,6 +164,8 @@ def _check_spread(he_normal: Answer, found: np.ndarray, fan_in: int, slope: floa
         ("the slope is left out", (2 / fan_in) ** 0.5),
         ("divide by 1 + slope^2, do not multiply by it", (2 * (1 + slope**2) / fan_in) ** 0.5),
         ("the slope must count by its square", (2 / ((1 + slope) * fan_in)) ** 0.5),
+        ("it is 1 + slope^2, not (1 + slope)^2", (2 / ((1 + slope) ** 2 * fan_in)) ** 0.5),
+        ("it is 1 + slope^2, not 1 - slope^2", (2 / ((1 - slope**2 or 1) * fan_in)) ** 0.5),
         ("fan_in belongs under the root", of(fan_in**2)),
         *[(not_the_shape, of(size)) for size in (*sizes, np.prod(sizes[1:]), np.prod(sizes[2:]), np.prod(sizes))],
         ("these are standard normal numbers, not scaled yet", 1.0),

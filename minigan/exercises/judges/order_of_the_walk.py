@@ -6,9 +6,8 @@ from minigan.exercises.judges.answer import Answer, kind_of
 from minigan.tensor import Tensor
 
 DEEP = 30_000  # operations in a row
-
-
 ONE = np.ones(1)
+GRAD = object()  # what stands in for a gradient from before
 
 
 class Watched(Tensor):
@@ -48,7 +47,7 @@ def no_derivative(g: Tensor, y: Tensor) -> Tensor:
 
 
 def topological_order(topological_order: Answer) -> None:
-    """Diamonds, paths of different lengths, several outputs and repeated ones, many paths, a long chain."""
+    """Diamonds, paths of different lengths, repeated outputs, three parents, many paths, a long chain."""
     a = node()
     b = node(a, a)
     c = node(b, b)
@@ -63,6 +62,9 @@ def topological_order(topological_order: Answer) -> None:
         _check(topological_order, [c, end], [a, b, c, end], f"{graph}, outputs c and d")
         _check(topological_order, [end, c, end], [a, b, c, end], f"{graph}, outputs d, c and d again")
     _check(topological_order, [a], [a], "a alone")
+    x, weight, bias = node(), node(), node()
+    y = node(x, weight, bias)
+    _check(topological_order, [y], [x, weight, bias, y], "a, b, c, and d of all three, as linear(x, weight, bias)")
     _check_many_paths(topological_order)
     _check_chain(topological_order)
 
@@ -99,7 +101,9 @@ def _check_chain(topological_order: Answer) -> None:
 
 def _check(topological_order: Answer, outputs: list[Tensor], wanted: list[Tensor], case: str) -> None:
     """All of the wanted tensors, each once, parents first; and the list that was given is as before."""
-    given = list(outputs)
+    given, few = list(outputs), len(wanted) <= 100
+    for tensor in wanted if few else ():
+        tensor.grad = GRAD
     order = topological_order(given)
 
     def wrong(says: str) -> Exception:
@@ -114,13 +118,32 @@ def _check(topological_order: Answer, outputs: list[Tensor], wanted: list[Tensor
     if len(set(order)) < len(order):
         raise wrong("lists a tensor more than once")
     if missing := set(wanted) - set(order):
-        in_a_list = "does it look for tensors in a list? There, `in` compares their numbers: use a set"
-        raise wrong(f"misses {len(missing)} of {len(wanted)} tensors; {in_a_list}")
+        why = _why_missing(topological_order, outputs, wanted) if few else ""
+        raise wrong(f"misses {len(missing)} of {len(wanted)} tensors{why}")
     if len(order) > len(wanted):
         raise wrong("lists tensors that are not of this graph")
     place = {tensor: i for i, tensor in enumerate(order)}
     if any(place[parent] > place[tensor] for tensor in order for parent, _ in tensor.parents):
         raise wrong("lists a child before its parent")
+    if few and any(tensor.grad is not GRAD for tensor in wanted):
+        raise wrong("changes the grad of tensors, which backward() adds to: keep marks in a set of your own")
+
+
+def _why_missing(topological_order: Answer, outputs: list[Tensor], wanted: list[Tensor]) -> str:
+    """The likely reason: what becomes of the same graph of new tensors, and of tensors that differ in their numbers?"""
+    reasons = {
+        False: "; does it remember an earlier call? Make what it remembers anew in every call",
+        True: "; does it look for tensors in a list? There, `in` compares their numbers: use a set",
+    }
+    for numbered, reason in reasons.items():
+        new = {}
+        for i, tensor in enumerate(wanted):
+            new[tensor] = node(*[new[parent] for parent, _ in tensor.parents])
+            if numbered:
+                new[tensor].data = np.array([float(i)])
+        if set(topological_order([new[tensor] for tensor in outputs])) == set(new.values()):
+            return reason
+    return ""
 
 
 def _in_letters(order: list[Tensor], wanted: list[Tensor]) -> str:

@@ -1,4 +1,4 @@
-"""What the judges of the training steps let the steps play with: two kinds of players, and a game that takes notes."""
+"""What the judges of training steps let the steps play with: three kinds of players, and a game that takes notes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -46,14 +46,15 @@ class Kind:
     game: Any
     shape: tuple[int, ...]  # of a sample
     make: Callable[[], dict[str, Module]]
+    batch: int = 5
 
     def real(self, step: int) -> Tensor:
         """Real samples of a step; made when they are needed, since a tensor needs the device."""
-        return Tensor(normal(5, *self.shape, seed=step) + 3, dtype="float32")
+        return Tensor(normal(self.batch, *self.shape, seed=step) + 3, dtype="float32")
 
     def noise(self, step: int) -> Tensor:
-        """What G makes fakes of in a step, (5, 3)."""
-        return Tensor(normal(5, 3, seed=step), dtype="float32")
+        """What G makes fakes of in a step, (batch, 3)."""
+        return Tensor(normal(self.batch, 3, seed=step), dtype="float32")
 
 
 def of_points() -> dict[str, Module]:
@@ -77,9 +78,20 @@ def of_images() -> dict[str, Module]:
     }
 
 
+def with_a_winner() -> dict[str, Module]:
+    """A generator with two batch norms, and a discriminator that tells its fakes, which lie around (0, 0), already."""
+    rng = np.random.default_rng(0)
+    G = Player(Linear(3, 8, rng=rng), BatchNorm1d(8), ReLU(), Linear(8, 6, rng=rng), BatchNorm1d(6), Tanh())
+    D = Player(Linear(2, 4, rng=rng), LeakyReLU(0.2), Linear(4, 1, rng=rng))
+    (weight, bias), (last, _) = D[0].parameters(), D[2].parameters()
+    weight.data[...], bias.data[...], last.data[...], last.data[:, 0] = 1.0, -3.0, 1.0, 1.2
+    return {"G": Player(G, Linear(6, 2, rng=rng)), "D": D}
+
+
 KINDS = [
     Kind("players of points", losses.non_saturating, (2,), of_points),
     Kind("players of images", losses.least_squares, (1, 4, 4), of_images),
+    Kind("a discriminator that has nearly won", losses.minimax, (2,), with_a_winner, batch=11),
 ]
 
 
@@ -92,13 +104,15 @@ class Notes:
     def __init__(self, game: Any, deaf: int | None = None) -> None:
         self.game, self.deaf = game, deaf
         self.given: list[Any] = []
+        self.asked = 0
+        self.smoothing = 0.0
 
-    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
-        """D's loss."""
-        self.given = [real, fake]
+    def discriminator(self, real: Tensor, fake: Tensor, label_smoothing: float = 0.0) -> Tensor:
+        """D's loss. Some games can smooth labels, which is not for a step to decide."""
+        self.given, self.asked, self.smoothing = [real, fake], self.asked + 1, label_smoothing
         return self.game.discriminator(*[x.detach() if i == self.deaf else x for i, x in enumerate((real, fake))])
 
     def generator(self, fake: Tensor) -> Tensor:
         """G's loss."""
-        self.given = [fake]
+        self.given, self.asked = [fake], self.asked + 1
         return self.game.generator(fake)

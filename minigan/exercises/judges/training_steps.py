@@ -1,10 +1,10 @@
 """Judges of the two training steps: each runs beside minigan's own, from the same start, and both ends are compared.
 
-So that one kind of player or one lucky step is not enough, there are two kinds of players, and two steps in a row.
+So that one kind of player or one lucky step is not enough, there are three kinds of players, and two steps in a row.
 """
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,14 +12,14 @@ import numpy as np
 
 from minigan.exercises.judges.answer import Answer, kind_of
 from minigan.exercises.judges.players import KINDS, STEPS, Kind, Notes
+from minigan.exercises.judges.steps_gone_wrong import LR, same, wrong_figures, wrong_logits, wrong_moves
 from minigan.gans import gan
 from minigan.nn import Module
-from minigan.ops import concatenate
 from minigan.optim import SGD
 from minigan.table import plain_version
 from minigan.tensor import Tensor
 
-LR = 0.1
+ONCE = "once is enough, of all logits"
 
 
 def discriminator_step(discriminator_step: Answer) -> None:
@@ -43,6 +43,8 @@ class Outcome:
     players: dict[str, Module]
     data: list[Tensor]  # the reals and the noise, or the noise, as the step left them
     given: list[Any]  # what the game was given
+    asked: int  # how often it was asked for the loss
+    smoothing: float  # of the labels, that it was asked for
     made: np.ndarray  # how many steps the optimizer has made with each parameter
     figures: Any
 
@@ -61,6 +63,7 @@ class Trial:
     trained: str  # the player that the step trains: "G" or "D"
     other: str  # the one that it must leave alone
     kind: Kind
+    earlier: Sequence[np.ndarray] = ()  # how far the parameters moved in the step before
 
     def judge(self) -> None:
         """Raise Wrong, with what is usually the reason, unless both steps do the same."""
@@ -72,7 +75,7 @@ class Trial:
             self.check_logits(mine, right.given)
             self.check_uses(mine, right)
             self.check_moves(mine, right)
-            self.check_figures(mine.figures, right.figures)
+            self.check_figures(mine, right.figures)
             self.check_data(mine)
 
     def run(self, step: Callable[..., Any], deaf: int | None = None) -> Iterator[Outcome]:
@@ -85,7 +88,9 @@ class Trial:
             before, game, data = copy.deepcopy(both), Notes(self.kind.game, deaf), self.data(number)
             figures = step(both["G"], both["D"], optimizer, game, *data)
             made = optimizer.steps - number  # in this step
-            yield Outcome(number, before, copy.deepcopy(both), data, game.given, made, figures)
+            yield Outcome(
+                number, before, copy.deepcopy(both), data, game.given, game.asked, game.smoothing, made, figures
+            )
 
     def data(self, step: int) -> list[Tensor]:
         """The last arguments of a step: (real, noise) or (noise,)."""
@@ -133,38 +138,29 @@ class Trial:
             raise self.wrong(f"must ask for its own loss: call {self.asks_for}")
         if not all(isinstance(logits, Tensor) for logits in given):
             raise self.wrong("must give the game Tensors of logits")
-        if _same(given, right):
+        if mine.smoothing:
+            raise self.wrong("smooths the labels, which is for the game to decide: give it the logits alone")
+        if same(given, right):
             return
-        if given[-1].shape != right[-1].shape:
-            raise self.wrong(
-                f"gave the game logits of fakes of shape {given[-1].shape}, but they should have {right[-1].shape}: "
-                "one fake for each row of the noise"
-            )
-        for sentence, guess in self.guesses_of_logits(mine, right):
-            if _same(given, guess):
+        if mine.asked > 1:
+            raise self.wrong(f"asked for the loss {mine.asked} times, not always of the same logits: {ONCE}")
+        for found, wanted, whose in zip(reversed(given), reversed(right), ("fake", "real"), strict=False):
+            if found.shape != wanted.shape:
+                each = "row of the noise" if whose == "fake" else "real sample"
+                raise self.wrong(
+                    f"gave the game logits of {whose}s of shape {found.shape}, but they should have {wanted.shape}: "
+                    f"one for each {each}"
+                )
+        for sentence, guess in wrong_logits(self, mine, right):
+            if same(given, guess):
                 raise self.wrong(sentence)
-        if len(given) == 2 and not _same(given[:1], right[:1]):
+        if len(given) == 2 and not same(given[:1], right[:1]):
             raise self.wrong("gave the game logits of the reals that are not D(real), in training mode")
         fake = "D(fake.detach())" if self.trained == "D" else "D(fake)"
         raise self.wrong(
             f"gave the game logits of the fakes that are not {fake} of fake = G(noise), of the noise that is given, in "
             "training mode"
         )
-
-    def guesses_of_logits(self, mine: Outcome, right: list[Tensor]) -> Iterator[tuple[str, list[Tensor]]]:
-        """What the logits would be with each of the usual mistakes."""
-        for name in ("G", "D"):
-            players = copy.deepcopy(mine.before)
-            players[name].eval()
-            sentence = f"used {name} in evaluation (eval()), but a step needs all players in training mode"
-            yield sentence, self.scores(players, mine.number)
-        if self.trained == "D":
-            yield "swaps the labels: game.discriminator(real_logits, fake_logits) takes the reals first", right[::-1]
-            real, fake = self.data(mine.number)[0], mine.before["G"](self.data(mine.number)[1])
-            mixed = "scores reals and fakes in one batch, where batch norm mixes their statistics: score them apart"
-            for batch, first in (([real, fake], 0), ([fake, real], len(real))):
-                logits = mine.before["D"](concatenate(batch))
-                yield mixed, [logits[first : first + len(real)], logits[len(real) - first : 2 * len(real) - first]]
 
     def scores(self, players: dict[str, Module], step: int) -> list[Tensor]:
         """D's logits of what it should score in a step."""
@@ -180,7 +176,7 @@ class Trial:
             why = f"{once}, since each use moves its running statistics"
             raise self.wrong(f"used {name} {used} times: {why}")
         statistics = _running(mine.players[name])
-        if not any(_same(statistics, _running(player)) for player in (right.players[name], self.used_otherwise(mine))):
+        if not any(same(statistics, _running(player)) for player in (right.players[name], self.used_otherwise(mine))):
             raise self.wrong(
                 f"did not let {name}'s running statistics follow: {name} is trained, so use it as it is, not frozen"
             )
@@ -207,39 +203,31 @@ class Trial:
             raise self.wrong(f"changed {name} without optimizer.step(), which knows how: not every optimizer is SGD")
         if mine.made.max() > 1:
             raise self.wrong("moved twice: backward once, then optimizer.step() once")
-        for sentence, guess in self.guesses_of_moves(mine.number, wanted):
-            if _same(found, guess, atol=1e-5):
+        if same(found, wanted, rtol=1e-3):
+            self.earlier = wanted
+            return
+        for sentence, guess in wrong_moves(self, mine.number, wanted):
+            if same(found, guess, atol=1e-5):
                 raise self.wrong(sentence)
-        if not _same(found, wanted, rtol=1e-3):
-            raise self.wrong(f"moved {name} otherwise than the four stages of the text do: go through them")
+        if mine.asked > 1:
+            raise self.wrong(f"asked for the loss {mine.asked} times, and moved otherwise than by it: {ONCE}")
+        times = sum((a * b).sum() for a, b in zip(found, wanted, strict=True)) / sum((b**2).sum() for b in wanted)
+        if same(found, [times * move for move in wanted], rtol=1e-3):
+            why = "is the loss or the rate multiplied by something?"
+            raise self.wrong(f"moves {times:.3g} times as far as it should: {why}")
+        raise self.wrong(f"moved {name} otherwise than the four stages of the text do: go through them")
 
-    def guesses_of_moves(self, step: int, wanted: list[np.ndarray]) -> Iterator[tuple[str, list[np.ndarray]]]:
-        """How the player would have moved with each of the usual mistakes; in the first step, gradients were all 1."""
-        if step == 0:
-            sentence = "added its gradients to those of an earlier step: call optimizer.zero_grad() before backward"
-            yield sentence, [move - LR for move in wanted]
-            sentence = "stepped with the gradients of an earlier step: zero_grad, then backward, then step"
-            yield sentence, [np.full_like(move, -LR) for move in wanted]
-        yield "walks uphill: the loss has the wrong sign", [-move for move in wanted]
-        yield "walks back twice: call backward() once", [2 * move for move in wanted]
-        yield (
-            "moves half as far as it should: is the loss or the rate multiplied by a number?",
-            [move / 2 for move in wanted],
-        )
-        if self.trained == "D" and step == 0:
-            for deaf, name in enumerate(("reals", "fakes")):
-                one_eared = next(self.run(self.right_step, deaf)).moved("D")
-                yield f"learns nothing from the {name}: do not detach their logits, nor freeze D for them", one_eared
-
-    def check_figures(self, figures: Any, right: dict[str, Tensor]) -> None:
+    def check_figures(self, mine: Outcome, right: dict[str, Tensor]) -> None:
         """A dict of detached numbers."""
+        figures = mine.figures
         if not isinstance(figures, dict) or set(figures) != set(right):
             found = sorted(map(str, figures)) if isinstance(figures, dict) else kind_of(figures)
             raise self.wrong(f"must return a dict with {', '.join(right)}, but it returned {found}")
         for name, wanted in right.items():
             what = f"{self.answer.name}'s {name}"
             array = self.answer.array(figures[name], (), np.float32, what)
-            self.answer.compare(array, wanted.numpy(), what, tolerance=1e-5)
+            guesses = wrong_figures(mine, name, right)
+            self.answer.compare(array, wanted.numpy(), what, guesses, tolerance=1e-5)
             if figures[name].requires_grad:
                 raise self.answer.wrong(
                     f"{what} is still tied to the graph, which keeps the whole step in memory: return it detached"
@@ -256,9 +244,3 @@ class Trial:
 def _running(player: Module) -> list[np.ndarray]:
     """The running statistics of a player."""
     return [array for name, array in player.state_dict().items() if "running" in name]
-
-
-def _same(found: list[Any], right: list[Any], rtol: float = 1e-5, atol: float = 1e-6) -> bool:
-    """Whether all arrays are equal, up to rounding."""
-    pairs = list(zip(found, right, strict=True))
-    return all(np.shape(a) == np.shape(b) and np.allclose(a, b, rtol=rtol, atol=atol) for a, b in pairs)

@@ -1,5 +1,6 @@
 """The judge of the Wasserstein critic's loss and of its gradient penalty."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,8 @@ from minigan import ops
 from minigan.exercises.judges.answer import Answer, normal
 from minigan.tensor import Tensor, grad
 
-SAMPLES = [(3, 2), (6,), (1, 3, 2), (2, 3, 1), (1, 2, 3)]  # shapes of one sample: sequences, points, images
+# Shapes of one sample: sequences, points, single numbers, images.
+SAMPLES = [(3, 2), (6,), (1,), (1, 3, 2), (2, 3, 1), (1, 2, 3)]
 
 
 def wasserstein(wasserstein_discriminator: Answer, gradient_penalty: Answer) -> None:
@@ -16,7 +18,8 @@ def wasserstein(wasserstein_discriminator: Answer, gradient_penalty: Answer) -> 
     _check_loss(wasserstein_discriminator)
     for size in (1.0, 0.2):
         for shape in SAMPLES:
-            _check_penalty(gradient_penalty, size * normal(6, 1), shape)
+            _check_penalty(gradient_penalty, size * normal(math.prod(shape), 1), shape)
+    _check_penalty(gradient_penalty, 20 * normal(6, 1), (6,))  # as steep as a critic may become
     _check_limits(gradient_penalty)
 
 
@@ -63,14 +66,19 @@ def _check_penalty(gradient_penalty: Answer, weight: np.ndarray, shape: tuple[in
     t = np.random.default_rng(2).random((5, *[1] * len(shape)))
 
     def slope_at(x: np.ndarray) -> np.ndarray:
-        return 2 * (x.reshape(5, 6) @ weight) * weight.T
+        return 2 * (x.reshape(5, -1) @ weight) * weight.T
 
-    slope = slope_at(t * real + (1 - t) * fake)  # (5, 6)
+    def slope_between(t: Any) -> np.ndarray:
+        return slope_at(t * real + (1 - t) * fake)  # (5, size of a sample)
+
+    slope, rng = slope_between(t), np.random.default_rng
     guesses = {
         **_guesses_of_norm(slope, shape),
         **_guesses_of_penalty(slope),
         "it is the slope at the reals; take it at `between`": _pulled(slope_at(real)),
         "it is the slope at the fakes; take it at `between`": _pulled(slope_at(fake)),
+        "all samples share one t; draw one for each sample": _pulled(slope_between(rng(2).random())),
+        "each number has a t of its own; draw one for each sample": _pulled(slope_between(rng(2).random(real.shape))),
     }
     y = penalty(found)
     what = f"gradient_penalty for samples {(5, *shape)}"
@@ -89,7 +97,7 @@ def _check_penalty(gradient_penalty: Answer, weight: np.ndarray, shape: tuple[in
 
 
 def _pulled(slope: np.ndarray) -> Any:
-    """The penalty of slopes (5, 6), one for each sample."""
+    """The penalty of slopes, one for each of 5 samples."""
     return np.mean((np.sqrt((slope**2).sum(axis=1)) - 1) ** 2)
 
 
@@ -112,7 +120,7 @@ def _guesses_of_norm(slope: np.ndarray, shape: tuple[int, ...]) -> dict[str, Any
 def _guesses_of_penalty(slope: np.ndarray) -> dict[str, Any]:
     """What the penalty would be with each of the usual mistakes."""
     squares = slope**2
-    norm = np.sqrt(squares.sum(axis=1))
+    norm, numbers = np.sqrt(squares.sum(axis=1)), slope.shape[1]
     return {
         "one norm is taken of everything; take one for each sample": (np.sqrt(squares.sum()) - 1) ** 2,
         "it is the square of the sum; the norm is the root of the sum of the squares": np.mean(
@@ -121,7 +129,16 @@ def _guesses_of_penalty(slope: np.ndarray) -> dict[str, Any]:
         "it is the sum of the absolute values; the norm is the root of the sum of the squares": np.mean(
             (np.abs(slope).sum(axis=1) - 1) ** 2
         ),
-        "it is the mean of the squares under the root; take their sum": np.mean((norm / 6**0.5 - 1) ** 2),
+        "it is the mean of the squares under the root; take their sum": np.mean((norm / numbers**0.5 - 1) ** 2),
+        "it is divided by the size of a sample, or by that of all; take the mean over the samples": (
+            np.mean((norm - 1) ** 2) / numbers
+        ),
+        "the number under the root is 1e-2; 1e-12 is enough, and adds nothing to the norm": np.mean(
+            (np.sqrt(norm**2 + 1e-2) - 1) ** 2
+        ),
+        "the number under the root is 1e-3; 1e-12 is enough, and adds nothing to the norm": np.mean(
+            (np.sqrt(norm**2 + 1e-3) - 1) ** 2
+        ),
         "the mean of the norms is pulled to 1; pull each norm": (norm.mean() - 1) ** 2,
         "a norm below 1 is pulled up to 1 too": np.mean(np.maximum(norm - 1, 0) ** 2),
         "the root is left out": np.mean((norm**2 - 1) ** 2),
