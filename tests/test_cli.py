@@ -509,18 +509,17 @@ sys.setprofile(watch)
 """
 
 
-@pytest.mark.parametrize("pause", ["0", "0.003"])
 @pytest.mark.parametrize(
-    "place",
+    ("place", "pause"),
     [
-        "minigan.cli:_parser",
-        "minigan.data.by_name:load",
-        "minigan.run:create",
-        "minigan.run:write_picture",
-        "minigan.run:save",
-        "minigan.run:_write_pictures",
-        "minigan.checkpoint:write_file",
-        "minigan.plots.images:draw",
+        ("minigan.cli:_parser", "0.003"),
+        ("minigan.data.by_name:load", "0.003"),
+        ("minigan.run:create", "0.003"),
+        ("minigan.run:write_picture", "0.003"),
+        ("minigan.run:save", "0.003"),
+        ("minigan.run:_write_pictures", "0.001"),
+        ("minigan.checkpoint:write_file", "0.001"),
+        ("minigan.plots.images:draw", "0.001"),
     ],
 )
 def test_a_storm_of_ctrl_c(data, tmp_path, place, pause):

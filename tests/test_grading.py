@@ -636,7 +636,14 @@ def test_ctrl_c_ends_everything_without_a_traceback(tmp_path, arguments, walls):
     command = [sys.executable, "-c", code + "sys.exit(__main__.main())", "exercise", *arguments]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     environment = os.environ | {"TMPDIR": str(temporary)}
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment, start_new_session=True, **pipes)
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=environment,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # to hear it under nohup too
+        **pipes,
+    )
     try:
         while not heart.exists() and process.poll() is None:
             time.sleep(0.02)
