@@ -253,7 +253,7 @@ plots.loss_curves(metrics).quantize(64, method=1)  # fewer colours: a smaller no
 # %% [markdown]
 # The thin lines are single steps, the thick ones means over 25 steps. Neither loss simply falls, as it would for a
 # classifier: each player is measured against the other, and both get better. Look at the beliefs instead. For 200 steps
-# D tells reals and fakes apart, at about 0.73 and 0.27. Then the generator catches up: 0.62 and 0.38 at the end. If D
+# D tells reals and fakes apart, at about 0.73 and 0.27. Then the generator catches up: 0.6 and 0.4 at the end. If D
 # could only guess, both would be 0.5 and its loss $2 \ln 2 = 1.39$.
 #
 # **Question: why would a loss of 0 for D be bad?** Then it would be certain of every image. In minimax the generator
