@@ -42,6 +42,10 @@ def _check_long(adam_step: Answer) -> None:
             for seed, size in enumerate((1.0, HALF, 0.0, 1e-9, 1.0)):
                 optimizer.lr = LR / (seed + 1)
                 parameter.check_step(adam_step, seed, size)
+    for size in (1e-6, 1e3):  # from the first step on: nothing may be clipped, and nothing held up from below
+        parameter = _Parameter(_optimizer((0.5, 0.99)), (3, 4), steps=0)
+        for seed in (1, 2):
+            parameter.check_step(adam_step, seed, size)
 
 
 def _optimizer(betas: tuple[float, float]) -> Adam:
