@@ -438,8 +438,8 @@ def test_an_operation_that_is_element_by_element_has_no_terms_between_elements_t
     """tanh whose slope is 0 where it is nearly flat: no hint at softmax."""
 
     def tanh(x):
-        flat = np.where(np.abs(x.data) < 1.0, 1.0, 0.0)
+        flat = np.where(np.abs(x.data) < 5.0, 1.0, 0.0)
         return record(np.tanh(x.data), (x, lambda g, y: g * (1.0 - y * y) * flat))
 
-    report = gradcheck(tanh, np.linspace(-2, 2, 12))
+    report = gradcheck(tanh, np.linspace(-6, 6, 12))
     assert not report.passed and "depend on its own element" not in str(report)
