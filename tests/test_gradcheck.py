@@ -441,5 +441,5 @@ def test_an_operation_that_is_element_by_element_has_no_terms_between_elements_t
         flat = np.where(np.abs(x.data) < 5.0, 1.0, 0.0)
         return record(np.tanh(x.data), (x, lambda g, y: g * (1.0 - y * y) * flat))
 
-    report = gradcheck(tanh, np.linspace(-6, 6, 12))
+    report = gradcheck(tanh, np.append(np.linspace(-1, 1, 11), 9.0))
     assert not report.passed and "depend on its own element" not in str(report)
