@@ -122,13 +122,14 @@ class Tensor:
         gradients = _walk([self], wanted, [gradient], order, create_graph=False)
         if inputs is not None and not gradients:
             raise NoGradientError(errors.NOTHING_REACHED)
-        taken = [gradient.data] if isinstance(gradient, Tensor) else []  # arrays that belong to somebody already
+        theirs = [*wanted, gradient] if isinstance(gradient, Tensor) else wanted
+        taken = {id(_owner(tensor.data)) for tensor in theirs}  # memory that belongs to somebody already
         for leaf in dict.fromkeys(wanted):  # each once
             if leaf in gradients:
                 with no_grad():
                     g = gradients[leaf] if leaf.grad is None else leaf.grad + gradients[leaf]
-                leaf.grad = g if owns_its_memory(g.data, taken) else g.detach()
-                taken.append(leaf.grad.data)
+                leaf.grad = g.detach() if id(_owner(g.data)) in taken else g
+                taken.add(id(_owner(leaf.grad.data)))
 
 
 def has_graph(data: Any) -> bool:
@@ -138,9 +139,9 @@ def has_graph(data: Any) -> bool:
     return isinstance(data, list | tuple) and any(has_graph(part) for part in data)
 
 
-def owns_its_memory(array: Any, others: Iterable[Any]) -> bool:
-    """Whether `array` is no view, and none of `others`."""
-    return array.base is None and not any(array is other for other in others)
+def _owner(array: Any) -> Any:
+    """The array whose memory this is: a view looks into that of another one, its `base`."""
+    return array if array.base is None else array.base
 
 
 Derivative = Callable[[Tensor, Tensor], Tensor]  # (gradient of the output, the output) -> gradient of a parent
@@ -203,11 +204,8 @@ def record(data: Any, *parents: tuple[Any, Derivative], casts: bool = False) -> 
 
 
 def _version_of_view(view: Any, operands: list[tuple[Tensor, Any, int]]) -> list[int] | None:
-    """The version of the operand into whose memory `view` looks. (Its `base` is the array that owns the memory.)"""
-    for x, data, _ in operands:
-        if view.base is data or view.base is data.base:
-            return x.version
-    return None
+    """The version of the operand into whose memory `view` looks, if it does."""
+    return next((x.version for x, data, _ in operands if _owner(data) is view.base), None)
 
 
 def op(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
