@@ -74,7 +74,7 @@ def told(error: BaseException, path: str) -> str:
 
 def where(error: BaseException, path: str) -> str:
     """The file and the last line in it that led to an error, as "04_tanh.py, line 31: "."""
-    if isinstance(error, SyntaxError) and error.filename and Path(error.filename).name == Path(path).name:
+    if isinstance(error, SyntaxError) and Path(str(error.filename)).name == Path(path).name:
         return f"{Path(path).name}, line {error.lineno}: "
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
     return f"{Path(path).name}, line {lines[-1]}: " if lines else f"{Path(path).name}: "
