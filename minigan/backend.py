@@ -54,7 +54,7 @@ def add_at(array: Any, index: Any, values: Any) -> None:
 
 def on_gpu(array: Any) -> bool:
     """Whether `array` is one of CuPy's."""
-    return not isinstance(array, np.ndarray)
+    return not isinstance(array, np.ndarray) and hasattr(array, "__cuda_array_interface__")
 
 
 def describe() -> list[str]:

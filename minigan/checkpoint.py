@@ -1,6 +1,7 @@
 """Checkpoints in safetensors files: named arrays and short notes, and nothing that could be executed."""
 
 import contextlib
+import errno
 import json
 import os
 import secrets
@@ -24,6 +25,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Arrays and notes of a checkpoint. Raises FileNotFoundError, or ValueError for a damaged file."""
     if not path.is_file():
         raise FileNotFoundError(f"there is no checkpoint {path}")
+    path.open("rb").close()  # if that is not allowed, safe_open would say that there is no such file
     try:
         with safe_open(path, framework="numpy") as file:
             header = json.loads((file.metadata() or {}).get("minigan", "{}"))
@@ -49,8 +51,11 @@ def write_file(path: Path, content: Any) -> None:
     """Write bytes or text to `path` at once: to a file beside it, which then takes its name.
 
     On an error, such as a full disk, or on Ctrl-C the old file stays and the half-written one is removed. Its name is
-    new, so that two processes never write to the same.
+    new, so that two processes never write to the same. Raises OSError for a pipe or a device, such as /dev/null, which
+    the new file would take the place of.
     """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise FileExistsError(errno.EEXIST, "is a pipe or a device: give the name of a file", str(path))
     content = content.encode() if isinstance(content, str) else content
     beside = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     try:

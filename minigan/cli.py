@@ -7,11 +7,13 @@ import argparse
 import errno
 import io
 import itertools
+import os
 import platform
+import shlex
 import sys
 import textwrap
 import warnings
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,9 @@ WALK = 48  # pictures in the GIF of a walk
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit code: 0 done, 2 bad input or failed, 130 stopped with Ctrl-C."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed, as by `>&-`; the first file that is opened would take its number
+            setattr(sys, name, open(os.devnull, "w"))
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a notebook's has no encoding that could lack a check mark
             stream.reconfigure(errors="replace")
@@ -53,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
             warnings.simplefilter("ignore", RuntimeWarning)  # an overflow ends in DivergedError, which says more
             return options.command(options)
     except KeyboardInterrupt as error:
-        print(f"minigan: stopped{_notes(error)}", file=sys.stderr)
+        _say(f"stopped{_notes(error)}")
         return 130
     except OSError as error:
         reason = error.strerror or str(error)
@@ -63,8 +68,13 @@ def main(arguments: list[str] | None = None) -> int:
         message = f"not enough memory ({error}): use a smaller --batch-size, --width, --size or -n"
     except (ValueError, RuntimeError) as error:
         message = str(error)
-    print(f"minigan: {message}", file=sys.stderr)
+    _say(message)
     return 2
+
+
+def _say(message: str) -> None:
+    with suppress(OSError):  # where a full disk or a closed pipe takes no sentence, the exit code still tells
+        print(f"minigan: {message}", file=sys.stderr, flush=True)
 
 
 def _with_gan(arguments: list[str]) -> list[str]:
@@ -213,13 +223,18 @@ def _train_run(given: dict[str, Any]) -> int:
     try:
         finished = run.train(arrays)
     except (KeyboardInterrupt, OSError) as error:  # a second Ctrl-C, or a full disk: now there is a run to go on with
-        error.add_note(f"; go on with: minigan train --resume {run.folder}")
+        error.add_note(f"; go on with: {_resume_command(run)}")
         raise
     if not finished:
-        print(f"stopped after step {run.gan.steps}; go on with: minigan train --resume {run.folder}")
+        print(f"stopped after step {run.gan.steps}; go on with: {_resume_command(run)}")
         return 130
     print(f"done: look at {run.folder / 'samples.png'} and {run.folder / 'training.gif'}")
     return 0
+
+
+def _resume_command(run: Run) -> str:
+    """The command that goes on with a run, as a shell takes it: the folder's name may have spaces."""
+    return shlex.join(["minigan", "train", "--resume", str(run.folder)])
 
 
 def _resumed(given: dict[str, Any]) -> tuple[Run, Arrays]:

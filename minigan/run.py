@@ -15,6 +15,7 @@ import copy
 import json
 import math
 import re
+import shlex
 import shutil
 import signal
 import threading
@@ -294,6 +295,8 @@ class Run:
                 check_integer("step", line["step"], 1)
                 if len(line) == 1 or not all(math.isfinite(value) for value in line.values()):
                     raise ValueError(f"a line must have figures that are finite: {line}")
+                if not all(name.isprintable() for name in line):
+                    raise ValueError(f"a figure's name must have letters that can be drawn: {line}")
             return [line for line in metrics if line["step"] <= self.gan.steps]
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, MemoryError) as error:
             raise ValueError(f"{path} is damaged ({error}): empty it to go on without its figures") from None
@@ -383,7 +386,8 @@ def _steps_per_epoch(gan: GAN, config: Config) -> int:
 
 def _check_free(folder: Path) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"{folder} exists already: choose another --output, or go on with --resume {folder}")
+        resume = shlex.join(["--resume", str(folder)])
+        raise ValueError(f"{folder} exists already: choose another --output, or go on with {resume}")
 
 
 def _remove_unfinished_runs(parent: Path) -> None:

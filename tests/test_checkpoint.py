@@ -304,3 +304,22 @@ def test_an_error_names_the_file_itself_and_not_the_unfinished_one(tmp_path):
         with pytest.raises(OSError) as error:
             write_file(path, b"content")
         assert error.value.filename == str(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs POSIX")
+def test_a_file_never_takes_the_place_of_a_device(tmp_path):
+    """`-o /dev/null`, typed by root, would leave a machine without it."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    for name in ("pipe", "link"):
+        with pytest.raises(OSError, match="is a pipe or a device: give the name of a file"):
+            write_file(tmp_path / name, b"new")
+    assert (tmp_path / "pipe").is_fifo() and len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
+def test_a_checkpoint_that_must_not_be_read_is_not_called_missing(tmp_path):
+    save_checkpoint(tmp_path / "a", arrays(), {})
+    (tmp_path / "a").chmod(0)
+    with pytest.raises(PermissionError):
+        load_checkpoint(tmp_path / "a")

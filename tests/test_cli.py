@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -723,6 +724,28 @@ def test_an_output_folder_that_exists_is_left_alone(capsys, data, finished):
     before = contents(finished)
     assert "exists already" in fails(capsys, "train", *options(data), "--output", finished)
     assert contents(finished) == before
+
+
+def test_the_command_that_goes_on_can_be_pasted(capsys, data, finished, tmp_path, monkeypatch):
+    shutil.copytree(finished, tmp_path / "my run's")
+    monkeypatch.chdir(tmp_path)
+    sentence = fails(capsys, "train", *options(data), "--output", "my run's")
+    assert shlex.split(sentence.partition("go on with ")[2]) == ["--resume", "my run's"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")
+def test_a_run_without_anywhere_to_print_is_the_same(points, tmp_path):
+    """As a daemon has it: all three streams are closed, and a file of the run could get the number of one."""
+    words = ["train", "gan", "--data", "ring", "--epochs", "1", "--batch-size", "5000", "--output", "r"]
+    closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *COMMAND, *words]
+    assert subprocess.run(closed, cwd=tmp_path).returncode == 0
+    assert contents(tmp_path / "r") == contents(points)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_an_error_that_cannot_be_printed_still_has_its_exit_code(tmp_path):
+    with open("/dev/full", "w") as full:
+        assert subprocess.run([*COMMAND, "sample", "nothing"], cwd=tmp_path, stderr=full).returncode == 2
 
 
 def test_of_two_that_create_the_same_run_one_gets_it_whole(data, tmp_path):

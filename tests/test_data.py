@@ -1198,6 +1198,9 @@ def test_bad_loader_arguments():
         DataLoader(np.arange(10), batch_size=2, seed=-1)
     with pytest.raises(ValueError, match=says("start must be")):
         list(DataLoader(np.arange(10), batch_size=2).batches(0, start=-1))
+    for bad in (-1, 1.5, None, [3]):  # and a np.matrix would crash Python, in NumPy's generator
+        with pytest.raises(ValueError, match=says("epoch must be")):
+            list(DataLoader(np.arange(10), batch_size=2).batches(bad))
 
 
 def test_public_names():

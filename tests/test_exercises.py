@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import copy
 import csv
+import errno
 import functools
 import inspect
 import json
@@ -630,6 +631,20 @@ def test_start_lays_the_exercises_out(tmp_path, capsys):
     assert names >= {e.file for e in EXERCISES} | {"README.md", "test_exercises.py"}
     code, _, err = run(capsys, "start", tmp_path / "mine")
     assert code == 2 and "exists already" in err
+
+
+def test_a_full_disk_leaves_no_half_exercise(tmp_path, folder, monkeypatch):
+    def full(file):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    write(folder, "tanh", "# mine\n")
+    monkeypatch.setattr(os, "fsync", full)
+    for words, path in ([["start", tmp_path / "new"], tmp_path / "new"], [["reset", "4", "--folder", folder], folder]):
+        with pytest.raises(OSError) as error:
+            main(*words)
+        assert str(error.value.filename).startswith(str(path))
+    assert not list((tmp_path / "new").iterdir())
+    assert (folder / "04_tanh_old1.py").read_text() == "# mine\n" and not (folder / "04_tanh.py").exists()
 
 
 def test_start_without_a_folder_is_found_by_the_other_commands(tmp_path, capsys, monkeypatch):

@@ -395,3 +395,16 @@ def test_operations_agree_on_the_stand_in(name, dtype, seed, calls):
 def test_steps_agree_on_the_stand_in(name, dtype, seed, calls):
     compute = STEPS[name](np.random.default_rng([seed, *name.encode()]), dtype)
     compare_with_stand_in(lambda: [np.array(backend.to_numpy(array)) for array in compute()], calls(name))
+
+
+@pytest.mark.parametrize("function", [ops.relu, ops.leaky_relu, sigmoid, nn.LeakyReLU(0.2)])
+def test_an_array_in_the_place_of_a_tensor_is_not_taken_for_one_of_cupys(function):
+    array = np.array([[-1.0, 2.0]])
+    np.testing.assert_array_equal(function(array).numpy(), function(Tensor(array)).numpy())
+
+
+@pytest.mark.parametrize("game", [losses.minimax, losses.non_saturating])
+@pytest.mark.parametrize("logits", [np.ones(3, np.float32), np.float32(1)])
+def test_losses_of_arrays_say_nothing_of_cupy(game, logits):
+    with pytest.raises(TypeError, match="bce_with_logits of shapes"):
+        game.discriminator(logits, logits)

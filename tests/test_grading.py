@@ -19,7 +19,7 @@ import pytest
 from solved import solved
 
 from minigan import Tensor, cli, ops
-from minigan.exercises import EXERCISES, check, check_file, commands, find, in_place, isolation, runner
+from minigan.exercises import EXERCISES, check, check_file, commands, files, find, in_place, isolation, runner
 from minigan.exercises.catalogue import STUBS
 from minigan.exercises.files import LARGEST_FILE
 from minigan.exercises.in_place import ExerciseError
@@ -289,6 +289,32 @@ def test_one_student_does_not_stop_the_report(tmp_path, capsys, monkeypatch, wal
 
 
 @POSIX
+def test_folders_in_folders_too_deep_for_python_stop_no_report(tmp_path, capsys):
+    ada, ben, here = hand_in(tmp_path / "ada", RIGHT), hand_in(tmp_path / "ben", RIGHT + "# ben's"), os.getcwd()
+    try:
+        os.chdir(ada)
+        for _ in range(1_500):
+            os.mkdir("d")
+            os.chdir("d")
+        os.chdir(here)
+        rows, _ = report(capsys, tmp_path / "r.csv", ada, ben)
+    finally:
+        os.chdir(here)
+        subprocess.run(["rm", "-rf", ada])
+    assert [row["status"] for row in rows] == ["passed", "passed"]
+
+
+def test_a_report_that_is_stopped_at_once_leaves_the_earlier_table(tmp_path, monkeypatch):
+    def stopped(folder):
+        raise KeyboardInterrupt
+
+    (tmp_path / "r.csv").write_text("last week's")
+    monkeypatch.setattr("minigan.exercises.report.check_all", stopped)
+    assert cli.main(["exercise", "report", str(hand_in(tmp_path / "ada", RIGHT)), "-o", str(tmp_path / "r.csv")]) == 130
+    assert (tmp_path / "r.csv").read_text() == "last week's"
+
+
+@POSIX
 @pytest.mark.skipif(sys.platform == "darwin", reason="macOS has no such names")
 def test_a_folder_whose_name_is_not_utf8(tmp_path, capsys):
     folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/gr\xf6sse"))
@@ -352,6 +378,37 @@ def test_a_pipe_beside_an_exercise_is_left_out(tmp_path):
         os.mkfifo(tmp_path / "myhelper.py")
     hand_in(tmp_path, {f"notes/{n}.bin": b"0" * 2**21 for n in range(12)})  # more than is copied
     assert verdict(tmp_path, RIGHT).passed
+
+
+@POSIX
+def test_a_file_that_is_waited_for_only_when_it_is_read(tmp_path, monkeypatch):
+    """It calls itself plain, as /proc/kmsg does, or took the place of a plain one in the meantime."""
+    monkeypatch.setattr(files.stat, "S_ISREG", lambda mode: True)
+    os.mkfifo(tmp_path / "pipe")
+    assert files.read_folder(hand_in(tmp_path, RIGHT), [TANH.file]).files == {TANH.file: RIGHT.encode(), "pipe": b""}
+
+
+@pytest.mark.parametrize("many", ["files", "bytes", "pipes"])
+def test_a_helper_is_found_behind_a_folder_of_data(tmp_path, monkeypatch, many):
+    """Of what is too much to be copied, data are left out first."""
+    monkeypatch.setattr(files, "MOST_FILES", 10)
+    monkeypatch.setattr(files, "LARGEST_FOLDER", 30_000)
+    for number in range(40):
+        place = hand_in(tmp_path, {f"data/{number}.txt": "x" * (20_000 if many == "bytes" else 1)}) / "data"
+        if many == "pipes" and os.name == "posix":
+            os.mkfifo(place / f"{number}.pipe")
+    student = WITH_HELPER.replace("from myhelper", "from helpers.slopes")
+    assert verdict(tmp_path, {TANH.file: student, "helpers/slopes.py": GOOD_HELPER}).passed
+    assert len(files.read_folder(tmp_path, []).files) <= 11
+
+
+def test_a_folder_without_end_is_not_read_to_its_end(tmp_path, monkeypatch):
+    """Such as a link to a whole disk: what is looked at is counted, too."""
+    monkeypatch.setattr(files, "MOST_NAMES", 10)
+    looked, scandir = [], os.scandir
+    monkeypatch.setattr(files.os, "scandir", lambda place: looked.append(place) or scandir(place))
+    hand_in(tmp_path, {f"{number}/x.txt": "" for number in range(50)} | {TANH.file: RIGHT})
+    assert TANH.file in files.read_folder(tmp_path, [TANH.file]).files and len(looked) < 15
 
 
 def test_a_full_disk_is_one_failed_check(tmp_path, monkeypatch):
@@ -719,6 +776,12 @@ def test_a_relative_read_is_alike_where_it_trains(tmp_path):
     hand_in(tmp_path, {TANH.file: RIGHT + "open('data.txt').close()\n", "data.txt": ""})
     here = os.getcwd()
     assert len(commands.passed_functions(tmp_path)) == 1 and os.getcwd() == here
+
+
+def test_an_error_of_syntax_that_is_none(tmp_path):
+    """A student's code can raise it itself, with anything as the name of the file."""
+    error = "error = SyntaxError('mine')\nerror.filename = 5\nraise error\n"
+    assert "SyntaxError: mine" in verdict(tmp_path, error).message
 
 
 def test_a_check_works_in_another_thread(tmp_path):

@@ -642,7 +642,8 @@ def test_figures_of_any_name(finished, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "text",
     ["{", "[]\n", "5\n", '{"stop": 3}\n', '{"step": 3}\n', '{"step": 1.5, "a": 1}\n', '{"step": "1", "a": 1}\n', "{}\n"]
-    + [json.dumps({"step": 1, "g_loss": value}) for value in ("1", None, [1], 10**400, np.nan, {})],
+    + [json.dumps({"step": 1, "g_loss": value}) for value in ("1", None, [1], 10**400, np.nan, {})]
+    + [json.dumps({"step": 1, name: 1.0}) for name in ("\ud800", "g_loss\0", "a\nb")],  # no font has these
 )
 def test_damaged_figures(finished, tmp_path, text):
     shutil.copytree(finished["gan"], tmp_path / "r")

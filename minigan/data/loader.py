@@ -50,6 +50,7 @@ class DataLoader:
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[np.ndarray | dict[str, np.ndarray]]:
         """Iterate over one epoch from batch number `start` on, as a resumed run does."""
+        check_integer("epoch", epoch, low=0)
         check_integer("start", start, low=0)
         # A fresh generator per epoch leaves no state to save: after a restart, epoch 7 has the same order.
         rng = np.random.default_rng([self.seed, epoch])

@@ -4,7 +4,6 @@ import argparse
 import inspect
 import os
 import shlex
-import shutil
 import time
 from collections.abc import Callable, Iterable
 from itertools import count
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from minigan import table
+from minigan.checkpoint import write_file
 from minigan.exercises.catalogue import EXERCISES, STUBS, Exercise, find
 from minigan.exercises.files import read_folder
 from minigan.exercises.in_place import Served
@@ -219,7 +219,7 @@ def _reset(options: argparse.Namespace) -> int:
         kept = next(p for n in count(1) if not (p := path.with_name(f"{path.stem}_old{n}.py")).exists())
         path.rename(kept)
         print(f"your version is now {kept}")
-    shutil.copyfile(STUBS / exercise.file, path)
+    write_file(path, (STUBS / exercise.file).read_bytes())
     print(f"{path} is as it was handed out")
     return 0
 
@@ -243,7 +243,7 @@ def _start(options: argparse.Namespace) -> int:
     target.mkdir(parents=True, exist_ok=True)
     for path in sorted(STUBS.iterdir()):
         if path.is_file():
-            shutil.copyfile(path, target / path.name)
+            write_file(target / path.name, path.read_bytes())
     go_there = "" if target == FOLDER else f"cd {shlex.quote(str(target))} && "
     print(f"{len(EXERCISES)} exercises are in {target}; begin with: {go_there}minigan exercise")
     return 0

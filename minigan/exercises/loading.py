@@ -79,7 +79,7 @@ def where(error: BaseException, path: str, cells: Mapping[str, str] | None = Non
     In a notebook, `cells` has the names of functions by what Python calls the cells in which they are.
     """
     name = shown(path)
-    if isinstance(error, SyntaxError) and error.filename and Path(error.filename).name == Path(path).name:
+    if isinstance(error, SyntaxError) and Path(str(error.filename)).name == Path(path).name:
         return f"{name}, line {error.lineno}: "
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if frame.filename == path:

@@ -24,7 +24,8 @@ def write_report(folders: Iterable[Path], output: Path) -> None:
     for folder in folders:
         if not folder.is_dir():
             raise ValueError(f"{_shown(folder)} is not a folder")
-    write_file(output, b"")  # now, not after the first folder, is the time to learn that it cannot be written
+    # Now, not after the first folder, is the time to learn that it cannot be written. An earlier table stays till then.
+    write_file(output, output.read_bytes() if output.is_file() else b"")
     everyone = [read(folder) for folder in folders]
     text = io.StringIO()
     table = csv.writer(text)
