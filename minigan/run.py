@@ -202,8 +202,9 @@ class Run:
     def train_longer(self, epochs: int) -> None:
         """Raise the number of epochs; raises ValueError where so many are made already."""
         check_integer("epochs", epochs, 1)
-        if self.gan.steps >= epochs * _steps_per_epoch(self.gan, self.config):
-            raise ValueError(f"{self.folder} has made {epochs} epochs already: give a larger number to train it longer")
+        made = self.gan.steps // _steps_per_epoch(self.gan, self.config)
+        if made >= epochs:
+            raise ValueError(f"{self.folder} has made {made} epochs already: give a larger number to train it longer")
         self.gan.epochs = self.config.settings["epochs"] = epochs
         self.write_config()
 

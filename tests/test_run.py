@@ -663,6 +663,15 @@ def test_deep_brackets_are_damaged_figures_and_lost_figures_are_none(finished, t
     assert run.train(arrays_for("gan", tiny_data("images 8x8"))) and run.metrics[0]["step"] == 13
 
 
+def test_epochs_that_are_made_already_are_counted(finished):
+    run = Run.open(finished["gan"])
+    made = run.config.settings["epochs"]
+    assert made > 1
+    for epochs in (1, made):
+        with pytest.raises(ValueError, match=f"has made {made} epochs already: give a larger number"):
+            run.train_longer(epochs)
+
+
 def test_a_checkpoint_of_a_longer_run(finished, tmp_path):
     shutil.copytree(finished["gan"], tmp_path / "r")
     path = tmp_path / "r" / "checkpoint.safetensors"
